@@ -1,0 +1,148 @@
+//! How long a failed job waits: fixed, exponential or a list; with a cap and jitter. Pure.
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::{Error, LONGEST, Result};
+
+/// The waits between the attempts of a job, stored with it.
+///
+/// The first retry waits the base itself. Waits are kept to the millisecond, rounded up.
+///
+/// ```
+/// use std::time::Duration;
+/// use stream_core::Backoff;
+///
+/// let backoff = Backoff::exponential(Duration::from_secs(5), 2.0).jitter(0.0);
+/// assert_eq!(backoff.delay(1, 0.5), Duration::from_secs(5));
+/// assert_eq!(backoff.delay(3, 0.5), Duration::from_secs(20));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    pub(crate) first: Duration,
+    pub(crate) factor: f64,
+    pub(crate) list: Option<Cow<'static, [Duration]>>,
+    pub(crate) max: Duration,
+    pub(crate) jitter: f64,
+}
+
+/// Most entries of a list: each job carries them.
+const LIST_MAX: usize = 64;
+
+impl Backoff {
+    /// 1 second, doubled up to 1 hour, ±10 %: 25 attempts span about half a day.
+    pub const DEFAULT: Self = Self::exponential(Duration::from_secs(1), 2.0);
+
+    /// `first`, then each wait `factor` times the one before, up to 1 hour, ±10 %.
+    pub const fn exponential(first: Duration, factor: f64) -> Self {
+        Self { first, factor, list: None, max: Duration::from_secs(3600), jitter: 0.1 }
+    }
+
+    /// The same wait each time, ±10 %; a wait above 1 hour needs [`up_to`](Self::up_to) as well.
+    pub const fn fixed(every: Duration) -> Self {
+        Self::exponential(every, 1.0)
+    }
+
+    /// These waits in turn, then the last one again and again, ±10 %.
+    pub fn list(delays: impl Into<Vec<Duration>>) -> Self {
+        Self::listed(Cow::Owned(delays.into()))
+    }
+
+    /// [`Backoff::list`] for a constant.
+    pub const fn list_const(delays: &'static [Duration]) -> Self {
+        Self::listed(Cow::Borrowed(delays))
+    }
+
+    const fn listed(list: Cow<'static, [Duration]>) -> Self {
+        Self { first: Duration::ZERO, factor: 1.0, list: Some(list), max: LONGEST, jitter: 0.1 }
+    }
+
+    /// Caps each wait, jitter included.
+    #[must_use]
+    pub const fn up_to(mut self, max: Duration) -> Self {
+        self.max = max;
+        self
+    }
+
+    /// Spreads each wait by up to this part of it in both directions; from 0 to 1.
+    #[must_use]
+    pub const fn jitter(mut self, part: f64) -> Self {
+        self.jitter = part;
+        self
+    }
+
+    /// The wait after the failed attempt `attempt`, counted from 1; `random` lies in 0..1.
+    ///
+    /// Total: any attempt and any values give a wait of at most the cap.
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
+        let round = attempt.saturating_sub(1);
+        let base = match &self.list {
+            Some(list) => list.get(round as usize).or(list.last()).map_or(0.0, Duration::as_secs_f64),
+            // Zero times a factor that grew beyond all numbers would be no number.
+            None if self.first.is_zero() => 0.0,
+            None => self.first.as_secs_f64() * self.factor.powi(round.min(i32::MAX as u32) as i32),
+        };
+        let spread = 1.0 + self.jitter * (2.0 * random - 1.0);
+        let secs = base.min(self.max.as_secs_f64()) * spread;
+        // A product that is no duration (too large, or not a number) waits the cap, never less.
+        let wait = Duration::try_from_secs_f64(secs).unwrap_or(self.max);
+        wait.min(self.max).min(LONGEST)
+    }
+
+    /// The longest wait that can come out of it.
+    pub fn longest(&self) -> Duration {
+        let grows = self.factor > 1.0 && !self.first.is_zero();
+        let base = match &self.list {
+            Some(list) => list.iter().max().copied().unwrap_or_default(),
+            None if grows => self.max,
+            None => self.first,
+        };
+        base.mul_f64(1.0 + self.jitter.clamp(0.0, 1.0)).min(self.max)
+    }
+
+    /// Refuses values that cannot be meant.
+    ///
+    /// # Errors
+    /// `InvalidJob` for a factor below 1 or not finite, a jitter outside 0 to 1, a cap or wait above
+    /// [`LONGEST`], a base above the cap, an empty list or one of more than 64 waits.
+    pub fn validate(&self) -> Result<()> {
+        self.problem().map_or(Ok(()), |problem| Err(Error::invalid_job(problem)))
+    }
+
+    /// What is wrong, if anything; `const`, so that `Job::BACKOFF` is checked by the compiler.
+    pub(crate) const fn problem(&self) -> Option<&'static str> {
+        if !(self.factor >= 1.0 && self.factor <= 1e6) {
+            return Some("backoff: the factor must be from 1 to 1,000,000");
+        }
+        if !(self.jitter >= 0.0 && self.jitter <= 1.0) {
+            return Some("backoff: the jitter must be from 0 to 1");
+        }
+        if self.max.as_nanos() > LONGEST.as_nanos() {
+            return Some("backoff: the cap must be at most 2^28-1 seconds");
+        }
+        match &self.list {
+            None if self.first.as_nanos() > self.max.as_nanos() => {
+                Some("backoff: the first wait is above the cap; raise it with `up_to`")
+            }
+            None => None,
+            Some(Cow::Borrowed(list)) => list_problem(list, self.max),
+            Some(Cow::Owned(list)) => list_problem(list.as_slice(), self.max),
+        }
+    }
+}
+
+const fn list_problem(list: &[Duration], max: Duration) -> Option<&'static str> {
+    if list.is_empty() || list.len() > LIST_MAX {
+        return Some("backoff: a list must have 1 to 64 waits");
+    }
+    let mut at = 0;
+    while at < list.len() {
+        if list[at].as_nanos() > max.as_nanos() {
+            return Some("backoff: a wait of the list is above the cap");
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Keeps the leases of all deliveries in flight, and learns of those that are lost.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    pick::pause,
+    shared::{Queue, Run, Shared},
+};
+use crate::{Delivery, ErrorKind, random::random};
+
+/// How often the driver's own knowledge is looked at: no I/O.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The lease keeper of one queue: one call extends all. Ends with `shared.end`.
+pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
+    let ended = shared.end.clone();
+    tokio::select! {
+        () = ended.cancelled() => {}
+        () = keep_all(&shared, &queue) => {}
+    }
+}
+
+async fn keep_all(shared: &Shared, queue: &Queue) {
+    let every = shared.settings.lease / 3;
+    let mut extend_at = Instant::now() + every;
+    loop {
+        let in_flight = queue.in_flight();
+        if in_flight.is_empty() {
+            queue.work_began.notified().await;
+            extend_at = Instant::now() + every;
+            continue;
+        }
+        tokio::time::sleep_until(extend_at.min(Instant::now() + LOOK)).await;
+        let in_flight = current(shared, queue);
+        if Instant::now() < extend_at {
+            continue;
+        }
+        let late = extend_at.elapsed();
+        if late > every {
+            tracing::warn!(queue = %queue.name, ?late, "leases are extended late: is the runtime blocked?");
+        }
+        extend_at = Instant::now() + extend(shared, queue, &in_flight, every).await;
+    }
+}
+
+/// The deliveries that the driver still knows as ours; the others are told.
+fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
+    let mut in_flight = queue.in_flight();
+    in_flight.retain(|run| {
+        let is_current = !run.cx.is_lost() && shared.driver.is_current(run.cx.delivery());
+        if !is_current {
+            run.cx.lose();
+        }
+        is_current
+    });
+    in_flight
+}
+
+/// Extends all; says when to do it again.
+async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Arc<Run>], every: Duration) -> Duration {
+    let deliveries: Vec<&Delivery> = in_flight.iter().map(|run| run.cx.delivery()).collect();
+    let mut again = every;
+    for batch in deliveries
+        .chunks(shared.capabilities.batch.max(1))
+        .zip(in_flight.chunks(shared.capabilities.batch.max(1)))
+    {
+        let answers = shared.driver.extend(&queue.name, batch.0, shared.settings.lease).await;
+        for (answer, run) in answers.into_iter().zip(batch.1) {
+            match answer.as_ref().map_err(crate::Error::kind) {
+                Ok(()) => {}
+                Err(ErrorKind::LeaseLost) => run.cx.lose(),
+                // Two thirds of the lease are left to ask again.
+                Err(_) => again = pause(1, random()).min(every),
+            }
+        }
+    }
+    again
+}

@@ -1,0 +1,112 @@
+//! Which queue is asked next: fair, weighted or strictly in order. Pure but for the clock it is given.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What the fetcher knows of its queues.
+#[derive(Debug)]
+pub(super) struct Picker {
+    queues: Vec<Known>,
+    is_strict: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    weight: i64,
+    /// Smooth weighted round robin: what it is owed.
+    credit: i64,
+    may_have_work: bool,
+    /// The store failed on it: not before this.
+    not_before: Option<Instant>,
+    failures: u32,
+}
+
+/// First and longest pause after a failure of the store.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// The pause after this many failures in a row, from 1; `random` lies in 0..1.
+pub(super) fn pause(failures: u32, random: f64) -> Duration {
+    let doubled = PAUSE_FIRST * 2_u32.pow(failures.saturating_sub(1).min(10));
+    doubled.min(PAUSE_MAX).mul_f64(0.5 + 0.5 * random)
+}
+
+impl Picker {
+    pub(super) fn new(weights: impl IntoIterator<Item = u32>, is_strict: bool) -> Self {
+        let known = |weight: u32| Known {
+            weight: weight.into(),
+            credit: 0,
+            may_have_work: true,
+            not_before: None,
+            failures: 0,
+        };
+        Self { queues: weights.into_iter().map(known).collect(), is_strict }
+    }
+
+    /// The place of the queue to ask next; `None` if all are known empty or pausing.
+    pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
+        let can_go = |known: &Known| known.may_have_work && known.not_before.is_none_or(|then| then <= now);
+        if self.is_strict {
+            return self.queues.iter().position(can_go);
+        }
+        let mut total = 0;
+        let mut best: Option<usize> = None;
+        for at in 0..self.queues.len() {
+            if !can_go(&self.queues[at]) {
+                continue;
+            }
+            total += self.queues[at].weight;
+            self.queues[at].credit += self.queues[at].weight;
+            if best.is_none_or(|best| self.queues[at].credit > self.queues[best].credit) {
+                best = Some(at);
+            }
+        }
+        self.queues[best?].credit -= total;
+        best
+    }
+
+    /// A reserve gave less than it asked for: nothing is left.
+    pub(super) fn is_empty(&mut self, at: usize) {
+        self.queues[at].may_have_work = false;
+        // Credit is for those that wait with work: an idle queue saves none up.
+        self.queues[at].credit = 0;
+    }
+
+    /// `ready` named it.
+    pub(super) fn may_have_work(&mut self, at: usize) {
+        self.queues[at].may_have_work = true;
+    }
+
+    pub(super) fn all_may_have_work(&mut self) {
+        self.queues.iter_mut().for_each(|known| known.may_have_work = true);
+    }
+
+    /// The store answered: says whether that ends an outage.
+    pub(super) fn answered(&mut self, at: usize) -> bool {
+        let known = &mut self.queues[at];
+        known.not_before = None;
+        std::mem::take(&mut known.failures) > 0
+    }
+
+    /// The store failed: pause; says whether an outage begins.
+    pub(super) fn failed(&mut self, at: usize, now: Instant, random: f64) -> bool {
+        let known = &mut self.queues[at];
+        known.failures = known.failures.saturating_add(1);
+        known.not_before = Some(now + pause(known.failures, random));
+        known.failures == 1
+    }
+
+    /// When the next pausing queue with work may be asked again.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.queues.iter().filter(|known| known.may_have_work).filter_map(|known| known.not_before).min()
+    }
+
+    /// Whether some queue is known empty, so that news of it would count.
+    pub(super) fn knows_an_empty_one(&self) -> bool {
+        self.queues.iter().any(|known| !known.may_have_work)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! A job as it is stored: the envelope, and what a push adds to it.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+use crate::{
+    Backoff, BoxError, Error, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, JobId, LONGEST, NAME_BYTES_MAX, Priority,
+    ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, wire,
+};
+
+/// A job as stored, with everything that outlives a restart.
+///
+/// Its bytes are a versioned MessagePack map, described in `docs/envelope.md`. Fields that this
+/// version does not know are kept and written again untouched.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// Made by the client.
+    pub id: JobId,
+    /// What the handler is found by.
+    pub name: Cow<'static, str>,
+    /// The serialised job. Never logged, never shown by `Debug`.
+    pub payload: Vec<u8>,
+    /// How the payload is serialised.
+    pub codec: Codec,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How many times it may fail before it is buried.
+    pub max_attempts: u32,
+    /// How long it waits between attempts.
+    pub backoff: Backoff,
+    /// How long one attempt may run.
+    pub timeout: Option<Duration>,
+    /// At most one job of a group is in flight, where the connection promises groups.
+    pub group: Option<String>,
+    /// At most one waiting job has this key, where the connection promises unique keys.
+    pub unique_key: Option<String>,
+    /// Users' own headers and the W3C `traceparent`; 8 KiB in all.
+    pub headers: BTreeMap<String, String>,
+    /// When it was made, by the producer's clock: information only.
+    pub pushed_at: Option<SystemTime>,
+    pub(crate) unknown: wire::Unknown,
+}
+
+impl Envelope {
+    /// A job with the defaults.
+    pub fn new(name: impl Into<Cow<'static, str>>, codec: Codec, payload: Vec<u8>) -> Self {
+        let id = JobId::new();
+        Self {
+            id,
+            name: name.into(),
+            payload,
+            codec,
+            priority: Priority::Default,
+            max_attempts: wire::MAX_ATTEMPTS_DEFAULT,
+            backoff: Backoff::DEFAULT,
+            timeout: None,
+            group: None,
+            unique_key: None,
+            headers: BTreeMap::new(),
+            pushed_at: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(id.made_at_ms())),
+            unknown: wire::Unknown::default(),
+        }
+    }
+
+    /// The payload as a `T`.
+    ///
+    /// # Errors
+    /// `InvalidJob` if the bytes are no `T`, if the codec is `Raw`, or if it is JSON and the feature
+    /// `json` is off.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        self.codec.deserialize(&self.payload).map_err(|source| {
+            Error::invalid_job(format!("the payload of `{}` does not fit its type", self.name))
+                .caused_by(source)
+        })
+    }
+
+    /// The bytes that are stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads stored bytes; nothing of them is lost if they are no envelope.
+    ///
+    /// # Errors
+    /// The bytes and why they cannot be read: truncated, a newer major version, an illegal field.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Undecodable> {
+        wire::decode(&bytes).map_err(|wire::Failure { id, reason }| Undecodable::new(bytes, id, reason))
+    }
+
+    /// How many bytes `to_bytes` gives.
+    pub fn encoded_len(&self) -> usize {
+        self.to_bytes().len()
+    }
+
+    /// At least `encoded_len`, without encoding.
+    pub(crate) fn rough_len(&self) -> usize {
+        const FIXED_FIELDS: usize = 512;
+        let list = self.backoff.list.as_ref().map_or(0, |list| list.len() * 9);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+        let texts = [&self.group, &self.unique_key].into_iter().flatten().map(String::len).sum::<usize>();
+        let parts = self.payload.len() + self.name.len() + self.unknown.len();
+        FIXED_FIELDS + parts + headers + texts + list
+    }
+
+    /// Refuses fields that no store may be asked to keep.
+    ///
+    /// # Errors
+    /// `InvalidJob` with the field and its limit.
+    pub fn validate(&self) -> Result<()> {
+        bounded("the name", self.name.len(), 1, NAME_BYTES_MAX)?;
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        bounded("the headers", headers, 0, HEADERS_BYTES_MAX)?;
+        self.group.as_ref().map_or(Ok(()), |key| bounded("the group", key.len(), 1, GROUP_BYTES_MAX))?;
+        let unique = self.unique_key.as_ref();
+        unique.map_or(Ok(()), |key| bounded("the unique key", key.len(), 1, UNIQUE_KEY_BYTES_MAX))?;
+        if self.max_attempts == 0 {
+            return Err(Error::invalid_job("max_attempts must be at least 1"));
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > LONGEST) {
+            return Err(Error::invalid_job("the timeout must be above zero and at most 2^28-1 seconds"));
+        }
+        self.backoff.validate()
+    }
+}
+
+fn bounded(what: &str, bytes: usize, min: usize, max: usize) -> Result<()> {
+    match (min..=max).contains(&bytes) {
+        true => Ok(()),
+        false => Err(Error::invalid_job(format!("{what} must have {min} to {max} bytes, not {bytes}"))),
+    }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Header values, keys and the payload may hold secrets; names and sizes are enough to debug.
+        f.debug_struct("Envelope")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("priority", &self.priority)
+            .field("max_attempts", &self.max_attempts)
+            .field("payload_bytes", &self.payload.len())
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = Vec::deserialize(deserializer)?;
+        Self::from_bytes(bytes).map_err(|undecodable| serde::de::Error::custom(undecodable.reason))
+    }
+}
+
+/// How a payload is serialised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// MessagePack with field names; the default.
+    MessagePack,
+    /// JSON; needs the feature `json`.
+    Json,
+    /// The user's own bytes.
+    Raw,
+}
+
+impl Codec {
+    pub(crate) const ALL: [Self; 3] = [Self::MessagePack, Self::Json, Self::Raw];
+
+    /// The name in an envelope: `msgpack`, `json` or `raw`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MessagePack => "msgpack",
+            Self::Json => "json",
+            Self::Raw => "raw",
+        }
+    }
+
+    pub(crate) fn serialize<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, BoxError> {
+        match self {
+            Self::MessagePack => Ok(rmp_serde::to_vec_named(value)?),
+            #[cfg(feature = "json")]
+            Self::Json => Ok(serde_json::to_vec(value)?),
+            #[cfg(not(feature = "json"))]
+            Self::Json => Err("JSON payloads need the feature `json` of stream-core".into()),
+            Self::Raw => Err("a raw payload is bytes: push it with `Draft::raw`".into()),
+        }
+    }
+
+    fn deserialize<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, BoxError> {
+        match self {
+            Self::MessagePack => Ok(rmp_serde::from_slice(bytes)?),
+            #[cfg(feature = "json")]
+            Self::Json => Ok(serde_json::from_slice(bytes)?),
+            #[cfg(not(feature = "json"))]
+            Self::Json => Err("JSON payloads need the feature `json` of stream-core".into()),
+            Self::Raw => Err("a raw payload has no type: read `envelope().payload`".into()),
+        }
+    }
+}
+
+/// A job to be pushed: its envelope and what only the push needs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewJob {
+    /// The job.
+    pub envelope: Envelope,
+    /// Not delivered sooner than this after the push, by the store's clock.
+    pub delay: Duration,
+    /// The routing key, where the connection promises routing; at most 255 bytes.
+    pub route: Option<String>,
+}
+
+impl NewJob {
+    /// A job that is ready at once.
+    pub fn new(envelope: Envelope) -> Self {
+        Self { envelope, delay: Duration::ZERO, route: None }
+    }
+
+    /// Refuses what no store may be asked to keep.
+    ///
+    /// # Errors
+    /// `InvalidJob` with the field and its limit.
+    pub fn validate(&self) -> Result<()> {
+        if self.delay > LONGEST {
+            return Err(Error::invalid_job("the delay must be at most 2^28-1 seconds (8.5 years)"));
+        }
+        self.route.as_ref().map_or(Ok(()), |key| bounded("the route", key.len(), 1, ROUTE_BYTES_MAX))?;
+        self.envelope.validate()
+    }
+}

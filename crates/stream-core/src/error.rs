@@ -1,0 +1,175 @@
+//! The one error type: a kind to act on, where it happened, and why.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use crate::Pushed;
+
+/// Any error of another crate.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of a queue operation; act on its [`kind`](Error::kind).
+///
+/// Cheap to clone, because one failed call answers every item of a batch. Neither `Display` nor
+/// `Debug` shows a payload, a receipt or a credential: whoever builds one keeps them out of
+/// `explained` and `caused_by`.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    driver: &'static str,
+    operation: &'static str,
+    detail: Option<String>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store did not do it and can be asked again: no connection, busy, shutting down, full.
+    Unavailable,
+    /// The store may have done it: the answer was lost. Ask again; pushes are recognised by their id.
+    OutcomeUnknown,
+    /// The delivery is no longer yours: its lease ended and was taken over, or it was settled.
+    LeaseLost,
+    /// The connection does not promise this; use another connection or ask for less.
+    Unsupported {
+        /// The ability, such as `push delay`.
+        feature: &'static str,
+        /// What the connection does promise, such as `up to 15 minutes`.
+        limit: String,
+    },
+    /// The job itself is wrong: too large, not serialisable, an illegal name, key or duration.
+    InvalidJob,
+    /// A setting is wrong: change it; asking again does not help.
+    Config,
+    /// Anything else; please report it if it is not the store's own trouble.
+    Unexpected,
+}
+
+impl Error {
+    /// Makes an error: what kind, on which driver (such as `redis`), in which operation.
+    pub fn new(kind: ErrorKind, driver: &'static str, operation: &'static str) -> Self {
+        Self(Arc::new(Inner { kind, driver, operation, detail: None, source: None }))
+    }
+
+    /// Says in a few words what was wrong and what to do. No secrets, no payloads.
+    #[must_use]
+    pub fn explained(mut self, detail: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.0).detail = Some(detail.into());
+        self
+    }
+
+    /// Keeps the error of the layer below as `source`.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// Whether the same call may succeed later: `Unavailable` or `OutcomeUnknown`.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
+    }
+
+    pub(crate) fn config(operation: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, "core", operation).explained(detail)
+    }
+
+    pub(crate) fn invalid_job(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidJob, "core", "push").explained(detail)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome unknown",
+            Self::LeaseLost => "lease lost",
+            Self::Unsupported { feature, limit } => {
+                return write!(f, "{feature} is unsupported beyond: {limit}");
+            }
+            Self::InvalidJob => "invalid job",
+            Self::Config => "wrong setting",
+            Self::Unexpected => "unexpected",
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, driver, operation, detail, .. } = &*self.0;
+        write!(f, "{driver}: {operation} failed: {kind}")?;
+        detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Some jobs of a `push_many` were not stored; the others were.
+#[derive(Debug, Clone)]
+pub struct PushManyError {
+    results: Vec<Result<Pushed>>,
+}
+
+impl PushManyError {
+    pub(crate) fn new(results: Vec<Result<Pushed>>) -> Self {
+        Self { results }
+    }
+
+    /// The answer for each job, in the order in which they were given.
+    pub fn results(&self) -> &[Result<Pushed>] {
+        &self.results
+    }
+
+    /// The places and errors of the jobs that were not stored.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &Error)> {
+        self.results.iter().enumerate().filter_map(|(at, result)| Some((at, result.as_ref().err()?)))
+    }
+}
+
+impl fmt::Display for PushManyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} jobs were not stored", self.failed().count(), self.results.len())?;
+        self.failed().next().map_or(Ok(()), |(at, error)| write!(f, ", the first at {at}: {error}"))
+    }
+}
+
+impl StdError for PushManyError {}
+
+impl From<PushManyError> for Error {
+    /// The first job's error, with the whole answer as its source.
+    fn from(error: PushManyError) -> Self {
+        let kind = error.failed().next().map_or(ErrorKind::Unexpected, |(_, first)| first.kind().clone());
+        Self::new(kind, "core", "push many").explained(error.to_string()).caused_by(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

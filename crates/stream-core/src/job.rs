@@ -1,0 +1,81 @@
+//! A job as its user defines it: a payload with a name and defaults, no code.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Backoff, Codec, Draft, LONGEST, NAME_BYTES_MAX, Priority, queue_name::is_queue_name};
+
+/// A payload with a name and defaults; no code, so that a producer need not link the worker.
+///
+/// Constants that cannot be kept fail the build, at the first push or `register` of the job.
+///
+/// ```
+/// # use serde::{Serialize, Deserialize};
+/// # use stream_core::{Backoff, Job};
+/// # use std::time::Duration;
+/// #[derive(Serialize, Deserialize)]
+/// struct Resize { picture: String, width: u32 }
+///
+/// impl Job for Resize {
+///     const NAME: &'static str = "resize";
+///     const QUEUE: &'static str = "pictures";
+///     const BACKOFF: Backoff = Backoff::fixed(Duration::from_secs(10));
+///     const TIMEOUT: Option<Duration> = Some(Duration::from_secs(60));
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use serde::{Serialize, Deserialize};
+/// # use stream_core::{Draft, Job};
+/// #[derive(Serialize, Deserialize)]
+/// struct Wrong;
+/// impl Job for Wrong {
+///     const NAME: &'static str = "wrong";
+///     const QUEUE: &'static str = "no spaces please";
+/// }
+/// Draft::new(Wrong);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    note = "write `impl Job for {Self} {{ const NAME: &'static str = \"...\"; }}`"
+)]
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// What the handler is found by: 1 to 255 bytes, the same in every program.
+    const NAME: &'static str;
+    /// Where it is pushed to when nothing else is said.
+    const QUEUE: &'static str = "default";
+    /// How urgent it is when nothing else is said.
+    const PRIORITY: Priority = Priority::Default;
+    /// How many times it may fail before it is buried; at least 1.
+    const MAX_ATTEMPTS: u32 = 25;
+    /// How long it waits between attempts.
+    const BACKOFF: Backoff = Backoff::DEFAULT;
+    /// How long one attempt may run; no limit by default.
+    const TIMEOUT: Option<Duration> = None;
+    /// How the payload is serialised.
+    const CODEC: Codec = Codec::MessagePack;
+
+    /// The job with options, not bound to a manager.
+    fn draft(self) -> Draft
+    where
+        Self: Sized,
+    {
+        Draft::new(self)
+    }
+}
+
+/// Checks the constants of `J`; evaluated by the compiler.
+pub(crate) const fn check<J: Job>() {
+    assert!(!J::NAME.is_empty() && J::NAME.len() <= NAME_BYTES_MAX, "Job::NAME must have 1 to 255 bytes");
+    assert!(is_queue_name(J::QUEUE), "Job::QUEUE must be 1 to 48 of A-Z a-z 0-9 _ -");
+    assert!(J::MAX_ATTEMPTS >= 1, "Job::MAX_ATTEMPTS must be at least 1");
+    if let Some(timeout) = J::TIMEOUT {
+        assert!(!timeout.is_zero(), "Job::TIMEOUT must not be zero");
+        assert!(timeout.as_nanos() <= LONGEST.as_nanos(), "Job::TIMEOUT must be at most 2^28-1 seconds");
+    }
+    let backoff = J::BACKOFF;
+    assert!(backoff.problem().is_none(), "Job::BACKOFF is out of range: see Backoff::validate");
+    // A value with a destructor cannot be dropped at compile time.
+    std::mem::forget(backoff);
+}

@@ -1,0 +1,100 @@
+//! How a job failed and what is to become of it.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use crate::BoxError;
+
+/// How a job failed and what is to become of it.
+///
+/// Not a `std::error::Error`, so that `?` converts any error into a retry with the job's backoff.
+/// For another verdict: `.map_err(JobError::bury)?`.
+pub struct JobError {
+    verdict: Verdict,
+    error: BoxError,
+}
+
+/// What is to become of a job that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Again after the job's backoff, or buried when its attempts are used up.
+    Retry,
+    /// Again after this time, or buried when its attempts are used up.
+    RetryAfter(Duration),
+    /// To the dead letters at once.
+    Bury,
+    /// Not run after all: again after this time, counting no attempt.
+    Release(Duration),
+}
+
+impl JobError {
+    /// Again after the job's backoff; what `?` does.
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::Retry, error: error.into() }
+    }
+
+    /// Again after this time instead of the job's backoff.
+    pub fn retry_after(after: Duration, error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::RetryAfter(after), error: error.into() }
+    }
+
+    /// To the dead letters at once: trying again cannot help.
+    pub fn bury(error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::Bury, error: error.into() }
+    }
+
+    /// Not run after all: again at once, counting no attempt.
+    pub fn release() -> Self {
+        Self::release_after(Duration::ZERO)
+    }
+
+    /// Not run after all: again after this time, counting no attempt.
+    pub fn release_after(after: Duration) -> Self {
+        Self { verdict: Verdict::Release(after), error: "released".into() }
+    }
+
+    /// What is to become of the job.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The error, or the first of its sources, that is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*self.error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+impl fmt::Display for JobError {
+    /// The error and its sources, each once: `could not send: connection refused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !shown.contains(&text) {
+                shown = shown + ": " + &text;
+            }
+            cause = error.source();
+        }
+        f.write_str(&shown)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.verdict)
+    }
+}
