@@ -1,0 +1,179 @@
+//! `cargo xtask test-drivers`: every test of every driver, counted honestly.
+
+mod accounting;
+pub(crate) mod catalogue;
+mod suite;
+
+use std::error::Error;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use self::accounting::{Account, Tally};
+use self::catalogue::Driver;
+use self::suite::Tier;
+use crate::process;
+use crate::table;
+use crate::workspace::{Package, Workspace};
+
+/// What one tier of one driver came to.
+struct Row {
+    driver: &'static str,
+    tier: String,
+    account: Account,
+    took: Duration,
+}
+
+/// Why the tests as a whole failed. It is told above the closing line, and nothing may follow that line.
+#[derive(Debug)]
+pub(crate) struct NotAllPassed(String);
+
+impl fmt::Display for NotAllPassed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NotAllPassed {}
+
+/// Tests the named drivers, or all; prints the table and the closing line.
+pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let drivers = catalogue::select(names)?;
+    let packages =
+        drivers.iter().map(|driver| workspace.package(driver.package)).collect::<Result<Vec<_>>>()?;
+    for package in &packages {
+        build(workspace, package)?;
+    }
+    let reports = workspace.target.join("test-reports");
+    if reports.exists() {
+        fs::remove_dir_all(&reports).context("cannot empty the folder of reports")?;
+    }
+    fs::create_dir_all(&reports).context("cannot create the folder of reports")?;
+
+    let mut rows = Vec::new();
+    for (driver, package) in drivers.iter().zip(packages) {
+        let found = test_package(workspace, driver, package, &reports, &mut rows);
+        found.with_context(|| format!("testing {}", driver.name))?;
+    }
+    conclude(&rows)
+}
+
+fn build(workspace: &Workspace, package: &Package) -> Result<()> {
+    let mut command = process::cargo(["test", "-p", &package.name, "--all-features", "--no-run"]);
+    process::run(command.current_dir(&workspace.root))
+}
+
+fn test_package(
+    workspace: &Workspace,
+    driver: &Driver,
+    package: &Package,
+    reports: &Path,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    for tier in suite::tiers(workspace, package)? {
+        println!("\n== {} · {}", driver.name, tier.name);
+        let report = reports.join(format!("{}-{}-{}.tsv", driver.name, tier.target.label(), tier.name));
+        rows.push(test_tier(workspace, driver, package, tier, &report)?);
+    }
+    Ok(())
+}
+
+fn test_tier(
+    workspace: &Workspace,
+    driver: &Driver,
+    package: &Package,
+    tier: Tier,
+    report: &Path,
+) -> Result<Row> {
+    let run = suite::run(workspace, package, &tier, report)?;
+    let account = accounting::account(&tier.tests, &run);
+    for (case, reason) in &account.skips {
+        println!("skipped {case}: {reason}");
+    }
+    for problem in &account.problems {
+        println!("accounting: {problem}");
+    }
+    Ok(Row { driver: driver.name, tier: tier.name, account, took: run.took })
+}
+
+fn conclude(rows: &[Row]) -> Result<()> {
+    let total: Tally = rows.iter().map(|row| row.account.tally).sum();
+    let problems: usize = rows.iter().map(|row| row.account.problems.len()).sum();
+    let verdict = judge(total, problems, skips_are_failures());
+
+    println!(
+        "\n{}",
+        table::render(&["driver", "tier", ">passed", ">failed", ">skipped", ">seconds"], &cells(rows))
+    );
+    if let Err(reason) = &verdict {
+        println!("test-drivers failed: {reason}");
+    }
+    // People and programs look for the closing line at the very end.
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    match verdict {
+        Ok(()) => Ok(()),
+        Err(reason) => Err(NotAllPassed(reason).into()),
+    }
+}
+
+fn cells(rows: &[Row]) -> Vec<Vec<String>> {
+    let cells = rows.iter().map(|row| {
+        let Tally { passed, failed, skipped } = row.account.tally;
+        let numbers = [passed, failed, skipped].map(|number| number.to_string());
+        let words = [row.driver.to_owned(), row.tier.clone()];
+        let seconds = format!("{:.1}", row.took.as_secs_f64());
+        words.into_iter().chain(numbers).chain([seconds]).collect()
+    });
+    cells.collect()
+}
+
+/// Skips are failures unless `STREAM_TEST_REQUIRE` is set to something else than `all`.
+fn skips_are_failures() -> bool {
+    suite::required() == "all"
+}
+
+fn judge(total: Tally, problems: usize, skips_are_failures: bool) -> Result<(), String> {
+    let mut reasons = Vec::new();
+    if total.failed > 0 {
+        reasons.push(format!("{} failed", total.failed));
+    }
+    if total.passed == 0 {
+        reasons.push("nothing passed".to_owned());
+    }
+    if problems > 0 {
+        reasons.push(format!("the accounting is off in {problems} places, see above"));
+    }
+    if skips_are_failures && total.skipped > 0 {
+        reasons.push(format!("{} skipped while STREAM_TEST_REQUIRE=all", total.skipped));
+    }
+    if reasons.is_empty() { Ok(()) } else { Err(reasons.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINE: Tally = Tally { passed: 3, failed: 0, skipped: 0 };
+
+    #[test]
+    fn all_passed_is_a_success() {
+        assert_eq!(judge(FINE, 0, true), Ok(()));
+    }
+
+    #[test]
+    fn failures_bad_accounting_and_an_empty_run_are_failures() {
+        assert!(judge(Tally { failed: 1, ..FINE }, 0, false).is_err());
+        assert!(judge(FINE, 1, false).is_err());
+        assert!(judge(Tally::default(), 0, false).is_err());
+    }
+
+    #[test]
+    fn skips_fail_only_where_all_is_required() {
+        let skipped = Tally { skipped: 1, ..FINE };
+        assert!(judge(skipped, 0, true).is_err());
+        assert_eq!(judge(skipped, 0, false), Ok(()));
+    }
+}
