@@ -1,4 +1,4 @@
-//! What a connection promises beyond the base contract, as data.
+//! What a connection promises, as data.
 
 use std::{fmt, time::Duration};
 
@@ -6,8 +6,7 @@ use crate::{Error, ErrorKind, NewJob, Result};
 
 /// What a connection promises, from its configuration alone.
 ///
-/// The core refuses a job that asks for more, before anything is sent; the conformance suite proves
-/// each promise and each refusal; the table of `docs/drivers.md` is printed from it.
+/// The core refuses a job that asks for more, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -50,9 +49,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// The promises of a store that keeps everything: any delay at 1 ms, strict, exact, shared.
-    ///
-    /// A driver starts here and takes back what its store cannot keep.
+    /// Everything is promised; a driver takes back what its store cannot keep.
     pub fn full(envelope_bytes_max: usize) -> Self {
         let any = DelaySupport::Any { grain: Duration::from_millis(1) };
         Self {
@@ -95,13 +92,13 @@ impl Capabilities {
         }
         let max = self.envelope_bytes_max;
         // The exact length costs an encoding, so it is asked only when the rough one is not enough.
-        if envelope.rough_len() > max && envelope.encoded_len() > max {
-            let len = envelope.encoded_len();
-            return Err(Error::invalid_job(format!(
-                "the encoded job has {len} bytes, this connection takes {max}"
-            )));
+        match envelope.rough_len() <= max || envelope.encoded_len() <= max {
+            true => Ok(()),
+            false => Err(Error::invalid_job(format!(
+                "the encoded job has {} bytes, this connection takes {max}",
+                envelope.encoded_len()
+            ))),
         }
-        Ok(())
     }
 }
 
@@ -308,29 +305,4 @@ impl fmt::Display for LeaseSupport {
         }
         self.max().map_or(Ok(()), |max| write!(f, ", at most {max:?}"))
     }
-}
-
-impl fmt::Display for Support {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_yes() { "yes" } else { "no" })
-    }
-}
-
-macro_rules! display_as {
-    ($($type:ident { $($variant:ident => $text:literal),* })*) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text),* })
-            }
-        }
-    )*};
-}
-
-display_as! {
-    Fence { Exact => "exact", ExpiryRefused => "expiry refused", BestEffort => "best effort" }
-    Counts { Exact => "exact", UnstartedMayCount => "unstarted may count", Merged => "merged" }
-    Priorities { Strict => "strict", BestEffort => "best effort" }
-    Order { Fifo => "first in, first out", BestEffort => "best effort" }
-    Precision { Exact => "exact", Estimate => "estimate", ReadyOnly => "ready jobs only" }
-    Listing { Exact => "exact", Sampled => "sampled", None => "none" }
 }

@@ -8,8 +8,11 @@ use crate::{DeadLetterStore, Driver, Envelope, Error, ErrorKind, QueueName, Resu
 
 /// The jobs of one queue that were given up on.
 ///
-/// Its methods answer `Config` for a bad queue name and `Unsupported` where the connection cannot read
-/// dead letters back.
+/// The methods are those of [`DeadLetterStore`], which says what they do.
+///
+/// # Errors
+/// Of all of them: `Config` for a bad queue name or connection, `Unsupported` where the connection cannot
+/// read dead letters back, the driver's own.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     place: Result<(Arc<dyn Driver>, QueueName)>,
@@ -21,55 +24,36 @@ impl DeadLetters {
     }
 
     /// Up to `limit` letters, the oldest first, from behind `after`.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
     pub async fn list(&self, after: Option<&DeadLetterId>, limit: usize) -> Result<Vec<DeadLetter>> {
         let (store, queue) = self.store()?;
         store.list(queue, after, limit).await
     }
 
-    /// Makes one ready again with all its attempts before it; false if there is no such letter or a
-    /// waiting job holds its unique key.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
+    /// Makes one ready again; false if there is no such letter or its unique key is held.
     pub async fn retry(&self, id: &DeadLetterId) -> Result<bool> {
         let (store, queue) = self.store()?;
         store.retry(queue, id).await
     }
 
     /// Makes all ready again; says how many.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
     pub async fn retry_all(&self) -> Result<u64> {
         let (store, queue) = self.store()?;
         store.retry_all(queue).await
     }
 
     /// Removes one for good; false if there is no such letter.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
     pub async fn remove(&self, id: &DeadLetterId) -> Result<bool> {
         let (store, queue) = self.store()?;
         store.remove(queue, id).await
     }
 
     /// Removes all for good; says how many.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
     pub async fn clear(&self) -> Result<u64> {
         let (store, queue) = self.store()?;
         store.clear(queue).await
     }
 
     /// How many there are.
-    ///
-    /// # Errors
-    /// As said above; the driver's own.
     pub async fn count(&self) -> Result<u64> {
         let (store, queue) = self.store()?;
         store.count(queue).await

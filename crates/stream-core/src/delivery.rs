@@ -83,6 +83,14 @@ impl Undecodable {
     }
 }
 
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "undecodable: {}", self.reason)
+    }
+}
+
+impl std::error::Error for Undecodable {}
+
 impl fmt::Debug for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bytes, id, reason } = self;

@@ -10,8 +10,8 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::{
-    Backoff, BoxError, Error, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, JobId, LONGEST, NAME_BYTES_MAX, Priority,
-    ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, wire,
+    Backoff, BoxError, Error, ErrorKind, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, JobId, LONGEST, NAME_BYTES_MAX,
+    Priority, ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, wire,
 };
 
 /// A job as stored, with everything that outlives a restart.
@@ -51,7 +51,15 @@ pub struct Envelope {
 impl Envelope {
     /// A job with the defaults.
     pub fn new(name: impl Into<Cow<'static, str>>, codec: Codec, payload: Vec<u8>) -> Self {
-        let id = JobId::new();
+        Self::with_id(JobId::new(), name, codec, payload)
+    }
+
+    pub(crate) fn with_id(
+        id: JobId,
+        name: impl Into<Cow<'static, str>>,
+        codec: Codec,
+        payload: Vec<u8>,
+    ) -> Self {
         Self {
             id,
             name: name.into(),
@@ -76,8 +84,9 @@ impl Envelope {
     /// `json` is off.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.codec.deserialize(&self.payload).map_err(|source| {
-            Error::invalid_job(format!("the payload of `{}` does not fit its type", self.name))
-                .caused_by(source)
+            let reason = without_payload(&source.to_string());
+            let detail = format!("the payload of `{}` does not fit its type{reason}", self.name);
+            Error::new(ErrorKind::InvalidJob, "core", "decode").explained(detail)
         })
     }
 
@@ -101,12 +110,9 @@ impl Envelope {
 
     /// At least `encoded_len`, without encoding.
     pub(crate) fn rough_len(&self) -> usize {
-        const FIXED_FIELDS: usize = 512;
-        let list = self.backoff.list.as_ref().map_or(0, |list| list.len() * 9);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
-        let texts = [&self.group, &self.unique_key].into_iter().flatten().map(String::len).sum::<usize>();
-        let parts = self.payload.len() + self.name.len() + self.unknown.len();
-        FIXED_FIELDS + parts + headers + texts + list
+        /// More than all other fields at their limits: 8,192 headers of one byte take 80 KiB.
+        const OTHER_FIELDS: usize = 100 * 1024;
+        self.payload.len() + self.unknown.len() + OTHER_FIELDS
     }
 
     /// Refuses fields that no store may be asked to keep.
@@ -128,6 +134,14 @@ impl Envelope {
         }
         self.backoff.validate()
     }
+}
+
+/// What serde says, without the parts that quote the payload: that comes before the last `expected`.
+fn without_payload(said: &str) -> String {
+    if said.starts_with("missing field") || !said.contains('`') && !said.contains('"') {
+        return format!(": {said}");
+    }
+    said.rsplit_once("expected ").map_or(String::new(), |(_, expected)| format!(": expected {expected}"))
 }
 
 fn bounded(what: &str, bytes: usize, min: usize, max: usize) -> Result<()> {
@@ -212,7 +226,7 @@ impl Codec {
 }
 
 /// A job to be pushed: its envelope and what only the push needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewJob {
     /// The job.
@@ -239,5 +253,15 @@ impl NewJob {
         }
         self.route.as_ref().map_or(Ok(()), |key| bounded("the route", key.len(), 1, ROUTE_BYTES_MAX))?;
         self.envelope.validate()
+    }
+}
+
+impl fmt::Debug for NewJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The route is a key like those of the envelope: it may hold a secret.
+        f.debug_struct("NewJob")
+            .field("envelope", &self.envelope)
+            .field("delay", &self.delay)
+            .finish_non_exhaustive()
     }
 }

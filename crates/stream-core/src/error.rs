@@ -9,11 +9,9 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a queue operation; act on its [`kind`](Error::kind).
+/// A failure of a queue operation; act on its [`kind`](Error::kind). Cheap to clone.
 ///
-/// Cheap to clone, because one failed call answers every item of a batch. Neither `Display` nor
-/// `Debug` shows a payload, a receipt or a credential: whoever builds one keeps them out of
-/// `explained` and `caused_by`.
+/// It shows no payload, receipt or credential: whoever builds one keeps them out of it.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 

@@ -6,6 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Backoff, Codec, Draft, LONGEST, NAME_BYTES_MAX, Priority, queue_name::is_queue_name};
 
+/// Where jobs go when nothing else is said.
+pub(crate) const DEFAULT_QUEUE: &str = "default";
+
 /// A payload with a name and defaults; no code, so that a producer need not link the worker.
 ///
 /// Constants that cannot be kept fail the build, at the first push or `register` of the job.
@@ -44,7 +47,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// What the handler is found by: 1 to 255 bytes, the same in every program.
     const NAME: &'static str;
     /// Where it is pushed to when nothing else is said.
-    const QUEUE: &'static str = "default";
+    const QUEUE: &'static str = DEFAULT_QUEUE;
     /// How urgent it is when nothing else is said.
     const PRIORITY: Priority = Priority::Default;
     /// How many times it may fail before it is buried; at least 1.

@@ -79,7 +79,7 @@ impl Draft {
     }
 
     fn of(envelope: Envelope, problem: Option<Error>) -> Self {
-        let queue = Cow::Borrowed("default");
+        let queue = Cow::Borrowed(job::DEFAULT_QUEUE);
         Self { to: (), queue, connection: None, job: NewJob::new(envelope), problem }
     }
 
@@ -144,7 +144,7 @@ impl<To> Push<To> {
         self
     }
 
-    /// Not stored while another waiting job has this key, where the connection promises unique keys.
+    /// Not stored while a waiting or reserved job has this key, where the connection promises unique keys.
     pub fn unique(mut self, key: impl Into<String>) -> Self {
         self.job.envelope.unique_key = Some(key.into());
         self

@@ -57,7 +57,7 @@ pub(crate) fn max_lost(counts: Counts) -> u32 {
 /// The outcome of a delivery that cannot or must not be run, if it is one.
 pub(crate) fn unrunnable(delivery: &Delivery, counts: Counts, max_lost: u32) -> Option<Outcome> {
     match &delivery.envelope {
-        Err(undecodable) => Some(bury(format!("undecodable: {}", undecodable.reason))),
+        Err(undecodable) => Some(bury(undecodable.to_string())),
         Ok(_) => too_often_lost(losses(delivery, counts), max_lost),
     }
 }

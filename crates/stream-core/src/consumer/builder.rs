@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Consumer, Drained, Event, Stopped,
     fetch::{Fetcher, Until},
-    shared::{Finished, Listener, Queue, Settings, Shared, Tally, Unhandled},
+    shared::{Finished, Listener, Queue, Settings, Shared, UNPOISONED, Unhandled},
     stop::supervise,
 };
 use crate::{
@@ -35,7 +35,7 @@ const LEASE_MIN: Duration = Duration::from_millis(10);
 pub struct ConsumerBuilder {
     manager: QueueManager,
     handlers: Handlers,
-    queues: Vec<String>,
+    queues: Option<Vec<String>>,
     rate_limits: BTreeMap<String, RateLimit>,
     weights: BTreeMap<String, u32>,
     max_lost: Option<u32>,
@@ -56,7 +56,7 @@ impl ConsumerBuilder {
         Self {
             manager,
             handlers,
-            queues: vec!["default".to_owned()],
+            queues: None,
             rate_limits: BTreeMap::new(),
             weights: BTreeMap::new(),
             max_lost: None,
@@ -65,9 +65,9 @@ impl ConsumerBuilder {
         }
     }
 
-    /// The queues to work, up to 10,000; `default` if this is not called.
+    /// The queues to work, up to 10,000; those of the registered job types if this is not called.
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
-        self.queues = queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect();
+        self.queues = Some(queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect());
         self
     }
 
@@ -89,7 +89,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Works a queue only while those named before it are empty.
+    /// Works a queue only while those named before it are empty; their news may take 50 ms to be heard.
     pub fn strict_order(mut self) -> Self {
         self.settings.is_strict = true;
         self
@@ -157,7 +157,9 @@ impl ConsumerBuilder {
         consumer.shutdown().await
     }
 
-    /// Works until nothing is ready or running, then returns; delayed jobs and retries stay.
+    /// Works until nothing is ready or running, then returns.
+    ///
+    /// Delayed jobs, retries and what a rate limit holds back stay.
     ///
     /// # Errors
     /// As [`start`](Self::start); also the driver's own if it cannot subscribe now.
@@ -165,7 +167,9 @@ impl ConsumerBuilder {
         self.drain_until(Until::NothingReady).await
     }
 
-    /// As [`drain`](Self::drain), but also waits for delayed jobs and retries, however long they wait.
+    /// As [`drain`](Self::drain), but until the queues are empty.
+    ///
+    /// It waits for delayed jobs and retries, and for what others have reserved, however long that takes.
     ///
     /// # Errors
     /// As [`drain`](Self::drain).
@@ -183,7 +187,8 @@ impl ConsumerBuilder {
         supervisor
             .await
             .map_err(|error| Error::new(crate::ErrorKind::Unexpected, "core", "drain").caused_by(error))?;
-        Ok(shared.tally.drained())
+        let (drained, _) = *shared.tally.lock().expect(UNPOISONED);
+        Ok(drained)
     }
 
     /// Checks the options, without I/O.
@@ -208,7 +213,7 @@ impl ConsumerBuilder {
             stop: CancellationToken::new(),
             end: CancellationToken::new(),
             settled: Notify::new(),
-            tally: Tally::default(),
+            tally: Mutex::default(),
         };
         Ok((Arc::new(shared), outcomes))
     }
@@ -217,14 +222,13 @@ impl ConsumerBuilder {
         &self,
         capabilities: &Capabilities,
     ) -> Result<Vec<(Arc<Queue>, mpsc::UnboundedReceiver<Finished>)>> {
-        if self.queues.is_empty() || self.queues.len() > QUEUES_MAX {
-            return Err(config(format!(
-                "a consumer works 1 to {QUEUES_MAX} queues, not {}",
-                self.queues.len()
-            )));
+        let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
+        let names = self.queues.clone().unwrap_or_else(registered);
+        if names.is_empty() || names.len() > QUEUES_MAX {
+            return Err(config(format!("a consumer works 1 to {QUEUES_MAX} queues, not {}", names.len())));
         }
         for named in self.rate_limits.keys().chain(self.weights.keys()) {
-            if !self.queues.contains(named) {
+            if !names.contains(named) {
                 return Err(config(format!("{named:?} has a rate limit or a weight but is not in `queues`")));
             }
         }
@@ -232,7 +236,7 @@ impl ConsumerBuilder {
             return Err(config("strict_order leaves no shares to weigh: use one of the two"));
         }
         let mut queues = BTreeMap::new();
-        for (place, queue) in self.queues.iter().enumerate() {
+        for (place, queue) in names.iter().enumerate() {
             let rate_limit = self.rate_limits.get(queue).copied();
             rate_limit.map_or(Ok(()), |limit| check_rate_limit(limit, capabilities))?;
             let weight = self.weights.get(queue).copied().unwrap_or(1);

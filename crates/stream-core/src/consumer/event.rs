@@ -19,7 +19,7 @@ pub enum Event<'a> {
         cx: &'a Context,
         /// What became of it.
         outcome: &'a Outcome,
-        /// How long its handler ran.
+        /// How long it took from its start to the answer of the store.
         ran: Duration,
     },
     /// A delivery was settled without being run: undecodable, lost too often, no handler, put back.

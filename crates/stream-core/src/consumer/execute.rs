@@ -1,11 +1,11 @@
 //! One delivery, from its admission to its outcome.
 
 use std::{
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::{
@@ -24,12 +24,11 @@ use crate::{
 pub(super) fn admit(
     shared: &Arc<Shared>,
     queue: &Arc<Queue>,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     slot: OwnedSemaphorePermit,
-    number: u64,
 ) {
-    if let Some(outcome) = retry::unrunnable(&delivery, shared.capabilities.counts, shared.settings.max_lost)
-    {
+    let counts = shared.capabilities.counts;
+    if let Some(outcome) = retry::unrunnable(&delivery, counts, shared.settings.max_lost) {
         return not_run(queue, delivery, outcome, slot);
     }
     let name = delivery.envelope.as_ref().map_or("", |envelope| &envelope.name);
@@ -38,12 +37,12 @@ pub(super) fn admit(
         return not_run(queue, delivery, outcome, slot);
     };
     let is_current = shared.driver.is_current(&delivery);
-    let is_suspect = retry::losses(&delivery, shared.capabilities.counts) >= SUSPECT_FROM;
+    let is_suspect = retry::losses(&delivery, counts) >= SUSPECT_FROM;
     let cx = Context::new(shared.manager.clone(), queue.name.clone(), delivery, shared.stop.clone());
     if !is_current {
         return shared.emit(&Event::LeaseLost { cx: &cx });
     }
-    let run = Arc::new(Run { number, cx, abort: OnceLock::new(), is_suspect });
+    let run = Arc::new(Run::new(cx, is_suspect));
     if is_suspect {
         shared.suspect_is_running.store(true, Ordering::Release);
     }
@@ -54,11 +53,24 @@ pub(super) fn admit(
     let _only_set_here = run.abort.set(abort);
 }
 
+/// Whether the job is still in flight here: its lease had ended and we took it again ourselves.
+///
+/// It goes on under the new delivery. Where its old outcome has counted after all, it is over.
+pub(super) fn runs_already(queue: &Queue, delivery: &Arc<Delivery>) -> bool {
+    let Some(run) = delivery.id().and_then(|id| queue.find(id)) else { return false };
+    let is_renewed = run.renew(delivery);
+    if !is_renewed {
+        run.cx.lose();
+        queue.end(&run);
+    }
+    is_renewed
+}
+
 /// From this many losses on a delivery is run as the only suspect.
 pub(super) const SUSPECT_FROM: u32 = 2;
 
-fn not_run(queue: &Queue, delivery: Delivery, outcome: Outcome, slot: OwnedSemaphorePermit) {
-    send(queue, Finished { work: Work::NotRun(Box::new(delivery)), outcome, slot });
+fn not_run(queue: &Queue, delivery: Arc<Delivery>, outcome: Outcome, slot: OwnedSemaphorePermit) {
+    send(queue, Finished { work: Work::NotRun(delivery), outcome, slot });
 }
 
 fn send(queue: &Queue, finished: Finished) {
@@ -83,14 +95,13 @@ async fn execute(
 ) {
     let mut guard = Guard { queue, unfinished: Some((run.clone(), slot)) };
     shared.emit(&Event::Started { cx: &run.cx });
-    let begun = Instant::now();
     let result = handle(&run.cx, runnable.clone()).await;
     let outcome = {
         let decided = decide(run.cx.envelope(), run.cx.attempt(), result.as_ref().copied(), random());
         keepable(decided, shared.capabilities.retry_delay.max())
     };
     let failure = result.err().map(|error| (error, runnable));
-    guard.finish(|run| Work::Ran { run, ran: begun.elapsed(), failure }, outcome);
+    guard.finish(|run| Work::Ran { run, failure }, outcome);
 }
 
 /// Runs the handler in its span, under its timeout, its panics caught.

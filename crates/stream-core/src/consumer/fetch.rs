@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Event,
-    execute::{SUSPECT_FROM, admit},
+    execute::{SUSPECT_FROM, admit, runs_already},
     pick::{Picker, pause},
     shared::{Queue, Shared},
 };
@@ -42,9 +42,10 @@ pub(super) struct Fetcher {
     until: Until,
     picker: Picker,
     subscription: Option<Box<dyn Subscription>>,
-    next_number: u64,
     looked_at: Instant,
     failures: u32,
+    /// Reserves in a row that gave nothing.
+    fruitless: usize,
     /// All queues were asked, with nothing running, since the last job was taken.
     is_swept: bool,
 }
@@ -58,7 +59,7 @@ impl Fetcher {
         let weights = shared.queues.iter().map(|queue| queue.weight);
         let picker = Picker::new(weights, shared.settings.is_strict);
         let looked_at = Instant::now();
-        Self { shared, until, picker, subscription, next_number: 0, looked_at, failures: 0, is_swept: false }
+        Self { shared, until, picker, subscription, looked_at, failures: 0, fruitless: 0, is_swept: false }
     }
 
     /// Works until the stop, or until everything is drained; gives the subscription back to be closed.
@@ -104,10 +105,7 @@ impl Fetcher {
         }
         drop(slot);
         match (self.picker.next_retry(), self.until) {
-            (Some(retry), _) => {
-                let wait = retry.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                self.look(subscription, wait).await;
-            }
+            (Some(retry), _) => self.look_while_pausing(subscription, retry).await,
             (None, Until::Stopped) => self.look(subscription, READY_WAIT).await,
             (None, _) => return self.wait_in_drain(subscription).await,
         }
@@ -131,6 +129,15 @@ impl Fetcher {
         self.looked_at = Instant::now();
     }
 
+    /// A queue whose store failed pauses: `ready` may go on naming it, so it alone cannot be waited on.
+    async fn look_while_pausing(&mut self, subscription: &dyn Subscription, retry: Instant) {
+        self.look(subscription, retry.saturating_duration_since(Instant::now())).await;
+        if !self.picker.has_next(Instant::now()) {
+            let sleep = tokio::time::sleep_until(retry.min(Instant::now() + LOOK_EVERY));
+            self.unless_stopped(sleep).await;
+        }
+    }
+
     async fn reserve(&mut self, subscription: &dyn Subscription, at: usize, mut slots: OwnedSemaphorePermit) {
         let queue = self.shared.queues[at].clone();
         let spare =
@@ -150,7 +157,12 @@ impl Fetcher {
                     self.picker.is_empty(at);
                 }
                 self.is_swept &= deliveries.is_empty();
+                self.fruitless = if deliveries.is_empty() { self.fruitless + 1 } else { 0 };
                 self.admit_all(&queue, deliveries, slots).await;
+                if self.fruitless > 3 * self.shared.queues.len() {
+                    // A store that goes on naming an empty queue must not keep us spinning.
+                    self.unless_stopped(tokio::time::sleep(LOOK_EVERY)).await;
+                }
             }
             Err(error) => {
                 let is_new = self.picker.failed(at, Instant::now(), random());
@@ -161,20 +173,21 @@ impl Fetcher {
 
     /// Starts what was taken; of suspects only one, and not beside another.
     async fn admit_all(
-        &mut self,
+        &self,
         queue: &Arc<Queue>,
         deliveries: Vec<Delivery>,
         mut slots: OwnedSemaphorePermit,
     ) {
+        let taken = deliveries.into_iter().map(Arc::new).filter(|delivery| !runs_already(queue, delivery));
         if self.shared.stop.is_cancelled() {
-            return self.put_back(queue, deliveries, Duration::ZERO).await;
+            return self.put_back(queue, taken.collect(), Duration::ZERO).await;
         }
         let (counts, max_lost) = (self.shared.capabilities.counts, self.shared.settings.max_lost);
-        let is_suspect = |delivery: &Delivery| {
+        let is_suspect = |delivery: &Arc<Delivery>| {
             retry::losses(delivery, counts) >= SUSPECT_FROM
                 && retry::unrunnable(delivery, counts, max_lost).is_none()
         };
-        let (mut suspects, others): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(is_suspect);
+        let (mut suspects, others): (Vec<_>, Vec<_>) = taken.partition(is_suspect);
         for delivery in others {
             self.admit(queue, delivery, &mut slots);
         }
@@ -188,15 +201,14 @@ impl Fetcher {
         }
     }
 
-    fn admit(&mut self, queue: &Arc<Queue>, delivery: Delivery, slots: &mut OwnedSemaphorePermit) {
+    fn admit(&self, queue: &Arc<Queue>, delivery: Arc<Delivery>, slots: &mut OwnedSemaphorePermit) {
         // A driver that returned more than was asked for keeps the rest until their leases end.
         let Some(slot) = slots.split(1) else { return };
-        self.next_number += 1;
-        admit(&self.shared, queue, delivery, slot, self.next_number);
+        admit(&self.shared, queue, delivery, slot);
     }
 
     /// Releases deliveries unrun, and waits for the answer.
-    async fn put_back(&self, queue: &Queue, mut deliveries: Vec<Delivery>, after: Duration) {
+    async fn put_back(&self, queue: &Queue, mut deliveries: Vec<Arc<Delivery>>, after: Duration) {
         const TRIES: u32 = 3;
         let outcome = Outcome::Release { after };
         for tried in 1..=TRIES {
@@ -208,7 +220,7 @@ impl Fetcher {
             let mut answers = self.shared.driver.settle(&queue.name, &settlements).await.into_iter();
             deliveries.retain(|delivery| match answers.next() {
                 Some(Ok(())) => {
-                    self.shared.tally.count(&outcome);
+                    self.shared.count(&outcome);
                     let queue = &queue.name;
                     self.shared.emit(&Event::NotRun { queue, delivery, outcome: &outcome });
                     false
@@ -252,7 +264,7 @@ impl Fetcher {
     async fn nothing_waits(&self) -> bool {
         for queue in &self.shared.queues {
             match self.shared.driver.depth(&queue.name).await {
-                Ok(depth) if depth.ready + depth.delayed == 0 => {}
+                Ok(depth) if depth.ready + depth.delayed + depth.reserved == 0 => {}
                 _ => return false,
             }
         }

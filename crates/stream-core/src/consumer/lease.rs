@@ -49,8 +49,10 @@ async fn keep_all(shared: &Shared, queue: &Queue) {
 fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
     let mut in_flight = queue.in_flight();
     in_flight.retain(|run| {
-        let is_current = !run.cx.is_lost() && shared.driver.is_current(run.cx.delivery());
-        if !is_current {
+        let delivery = run.delivery();
+        let is_current = !run.cx.is_lost() && shared.driver.is_current(&delivery);
+        // Not if it was renewed while we looked.
+        if !is_current && Arc::ptr_eq(&run.delivery(), &delivery) {
             run.cx.lose();
         }
         is_current
@@ -60,17 +62,15 @@ fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
 
 /// Extends all; says when to do it again.
 async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Arc<Run>], every: Duration) -> Duration {
-    let deliveries: Vec<&Delivery> = in_flight.iter().map(|run| run.cx.delivery()).collect();
     let mut again = every;
-    for batch in deliveries
-        .chunks(shared.capabilities.batch.max(1))
-        .zip(in_flight.chunks(shared.capabilities.batch.max(1)))
-    {
-        let answers = shared.driver.extend(&queue.name, batch.0, shared.settings.lease).await;
-        for (answer, run) in answers.into_iter().zip(batch.1) {
+    for runs in in_flight.chunks(shared.capabilities.batch.max(1)) {
+        let deliveries: Vec<_> = runs.iter().map(|run| run.delivery()).collect();
+        let borrowed: Vec<&Delivery> = deliveries.iter().map(|delivery| &**delivery).collect();
+        let answers = shared.driver.extend(&queue.name, &borrowed, shared.settings.lease).await;
+        for (answer, (run, delivery)) in answers.into_iter().zip(runs.iter().zip(&deliveries)) {
             match answer.as_ref().map_err(crate::Error::kind) {
                 Ok(()) => {}
-                Err(ErrorKind::LeaseLost) => run.cx.lose(),
+                Err(ErrorKind::LeaseLost) if Arc::ptr_eq(&run.delivery(), delivery) => run.cx.lose(),
                 // Two thirds of the lease are left to ask again.
                 Err(_) => again = pause(1, random()).min(every),
             }

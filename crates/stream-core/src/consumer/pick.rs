@@ -22,6 +22,12 @@ struct Known {
     failures: u32,
 }
 
+impl Known {
+    fn can_go(&self, now: Instant) -> bool {
+        self.may_have_work && self.not_before.is_none_or(|then| then <= now)
+    }
+}
+
 /// First and longest pause after a failure of the store.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -46,14 +52,13 @@ impl Picker {
 
     /// The place of the queue to ask next; `None` if all are known empty or pausing.
     pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
-        let can_go = |known: &Known| known.may_have_work && known.not_before.is_none_or(|then| then <= now);
         if self.is_strict {
-            return self.queues.iter().position(can_go);
+            return self.queues.iter().position(|known| known.can_go(now));
         }
         let mut total = 0;
         let mut best: Option<usize> = None;
         for at in 0..self.queues.len() {
-            if !can_go(&self.queues[at]) {
+            if !self.queues[at].can_go(now) {
                 continue;
             }
             total += self.queues[at].weight;
@@ -64,6 +69,10 @@ impl Picker {
         }
         self.queues[best?].credit -= total;
         best
+    }
+
+    pub(super) fn has_next(&self, now: Instant) -> bool {
+        self.queues.iter().any(|known| known.can_go(now))
     }
 
     /// A reserve gave less than it asked for: nothing is left.

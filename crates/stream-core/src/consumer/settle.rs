@@ -8,9 +8,9 @@ use super::{
     Event,
     caught::Caught,
     pick::pause,
-    shared::{Finished, Queue, Shared, Work},
+    shared::{Finished, Queue, Shared, UNPOISONED, Work},
 };
-use crate::{Error, ErrorKind, Outcome, Result, Settlement, random::random};
+use crate::{Delivery, Error, ErrorKind, Outcome, Result, Settlement, random::random, retry::bury};
 
 /// A store that keeps answering with an error that is not its own absence is asked this often.
 const HARD_ERRORS_MAX: u32 = 5;
@@ -20,6 +20,15 @@ struct Pending {
     /// An earlier call may have settled it.
     is_unknown: bool,
     hard_errors: u32,
+}
+
+impl Pending {
+    fn answer_is_lost(&mut self) {
+        self.is_unknown = true;
+        if let Some(run) = self.finished.work.run() {
+            run.is_unknown.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// The settler of one queue. Ends with `shared.end`; what it then still holds its lease ends.
@@ -78,17 +87,21 @@ async fn settle_once(
     pending: Vec<Pending>,
     is_new: bool,
 ) -> Vec<Pending> {
-    let settlements: Vec<_> = pending
+    let deliveries: Vec<_> = pending.iter().map(|one| one.finished.work.delivery()).collect();
+    let settlements: Vec<_> = deliveries
         .iter()
-        .map(|one| Settlement::new(one.finished.work.delivery(), &one.finished.outcome))
+        .zip(&pending)
+        .map(|(delivery, one)| Settlement::new(delivery, &one.finished.outcome))
         .collect();
     let mut answers = shared.driver.settle(&queue.name, &settlements).await.into_iter();
     let mut again = Vec::new();
     let mut outage: Option<Error> = None;
-    for mut one in pending {
+    for (mut one, delivery) in pending.into_iter().zip(&deliveries) {
         let unanswered = || Err(Error::new(ErrorKind::Unexpected, shared.driver.name(), "settle"));
         match judge(answers.next().unwrap_or_else(unanswered), &mut one) {
             Judged::Settled => report(shared, queue, one.finished),
+            // The job was taken again by ourselves meanwhile: the outcome goes to that delivery.
+            Judged::Over if is_renewed(&one, delivery) => again.push(one),
             Judged::Over => lost(shared, queue, &one.finished, one.is_unknown),
             Judged::GivenUp(error) => {
                 tracing::error!(queue = %queue.name, %error, "an outcome cannot be written; the lease ends it");
@@ -107,6 +120,10 @@ async fn settle_once(
     again
 }
 
+fn is_renewed(one: &Pending, settled: &Arc<Delivery>) -> bool {
+    one.finished.work.run().is_some_and(|run| !run.cx.is_lost() && !Arc::ptr_eq(&run.delivery(), settled))
+}
+
 enum Judged {
     Settled,
     Over,
@@ -118,8 +135,12 @@ fn judge(answer: Result<()>, one: &mut Pending) -> Judged {
     let Err(error) = answer else { return Judged::Settled };
     match error.kind() {
         ErrorKind::LeaseLost => return Judged::Over,
-        ErrorKind::OutcomeUnknown => one.is_unknown = true,
+        ErrorKind::OutcomeUnknown => one.answer_is_lost(),
         ErrorKind::Unavailable => {}
+        // A wait that the store cannot keep for this delivery: neither shortened nor lost.
+        ErrorKind::Unsupported { .. } if matches!(one.finished.outcome, Outcome::Retry { .. }) => {
+            one.finished.outcome = bury(format!("the retry was refused: {error}"));
+        }
         _ => one.hard_errors += 1,
     }
     match one.hard_errors < HARD_ERRORS_MAX {
@@ -132,10 +153,10 @@ fn judge(answer: Result<()>, one: &mut Pending) -> Judged {
 fn report(shared: &Arc<Shared>, queue: &Queue, finished: Finished) {
     let Finished { work, outcome, slot } = finished;
     over(shared, queue, &work);
-    shared.tally.count(&outcome);
+    shared.count(&outcome);
     match work {
-        Work::Ran { run, ran, failure } => {
-            shared.emit(&Event::Settled { cx: &run.cx, outcome: &outcome, ran });
+        Work::Ran { run, failure } => {
+            shared.emit(&Event::Settled { cx: &run.cx, outcome: &outcome, ran: run.begun.elapsed() });
             if let (Outcome::Bury { .. }, Some((error, runnable))) = (&outcome, failure) {
                 let cx = run.cx.clone();
                 tokio::spawn(async move {
@@ -148,9 +169,8 @@ fn report(shared: &Arc<Shared>, queue: &Queue, finished: Finished) {
             }
         }
         Work::Aborted { run } => {
-            shared.tally.aborted.fetch_add(1, Ordering::Relaxed);
-            let ran = std::time::Duration::ZERO;
-            shared.emit(&Event::Settled { cx: &run.cx, outcome: &outcome, ran });
+            shared.tally.lock().expect(UNPOISONED).1 += 1;
+            shared.emit(&Event::Settled { cx: &run.cx, outcome: &outcome, ran: run.begun.elapsed() });
         }
         Work::NotRun(delivery) => {
             shared.emit(&Event::NotRun { queue: &queue.name, delivery: &delivery, outcome: &outcome });
@@ -170,7 +190,7 @@ fn lost(shared: &Shared, queue: &Queue, finished: &Finished, is_unknown: bool) {
 
 fn over(shared: &Shared, queue: &Queue, work: &Work) {
     let Some(run) = work.run() else { return };
-    queue.end(run.number);
+    queue.end(run);
     if run.is_suspect {
         shared.suspect_is_running.store(false, Ordering::Release);
     }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -12,14 +12,17 @@ use std::{
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Drained, Event, caught::catch};
 use crate::{
-    Capabilities, Context, Delivery, Driver, Error, JobError, Outcome, QueueManager, QueueName, RateLimit,
-    handler::Registry, handler::Runnable,
+    Capabilities, Context, Delivery, Driver, Error, JobError, JobId, Outcome, QueueManager, QueueName,
+    RateLimit, handler::Registry, handler::Runnable,
 };
+
+pub(super) const UNPOISONED: &str = "no code of the user runs under the lock";
 
 pub(super) type Listener = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -59,7 +62,8 @@ pub(super) struct Shared {
     pub(super) end: CancellationToken,
     /// A delivery was settled: for those that wait for the last one.
     pub(super) settled: Notify,
-    pub(super) tally: Tally,
+    /// What became of deliveries, and how many were aborted. Short state, never held across an await.
+    pub(super) tally: Mutex<(Drained, u64)>,
 }
 
 /// One queue of a consumer: its jobs in flight and the way to its settler.
@@ -69,7 +73,7 @@ pub(super) struct Queue {
     pub(super) weight: u32,
     pub(super) finished: mpsc::UnboundedSender<Finished>,
     /// Short state, never held across an await.
-    in_flight: Mutex<HashMap<u64, Arc<Run>>>,
+    in_flight: Mutex<HashMap<JobId, Arc<Run>>>,
     pub(super) work_began: Notify,
 }
 
@@ -94,9 +98,9 @@ impl Queue {
 
     pub(super) fn begin(&self, run: &Arc<Run>) {
         let was_idle = {
-            let mut in_flight = self.in_flight.lock().expect("never poisoned: no user code runs under it");
+            let mut in_flight = self.in_flight.lock().expect(UNPOISONED);
             let was_idle = in_flight.is_empty();
-            in_flight.insert(run.number, run.clone());
+            in_flight.insert(run.cx.id(), run.clone());
             was_idle
         };
         if was_idle {
@@ -104,22 +108,60 @@ impl Queue {
         }
     }
 
-    pub(super) fn end(&self, number: u64) {
-        self.in_flight.lock().expect("never poisoned: no user code runs under it").remove(&number);
+    /// Forgets a delivery, unless the job is in flight anew.
+    pub(super) fn end(&self, run: &Arc<Run>) {
+        let mut in_flight = self.in_flight.lock().expect(UNPOISONED);
+        if in_flight.get(&run.cx.id()).is_some_and(|other| Arc::ptr_eq(other, run)) {
+            in_flight.remove(&run.cx.id());
+        }
+    }
+
+    pub(super) fn find(&self, id: JobId) -> Option<Arc<Run>> {
+        self.in_flight.lock().expect(UNPOISONED).get(&id).cloned()
     }
 
     pub(super) fn in_flight(&self) -> Vec<Arc<Run>> {
-        let in_flight = self.in_flight.lock().expect("never poisoned: no user code runs under it");
+        let in_flight = self.in_flight.lock().expect(UNPOISONED);
         in_flight.values().cloned().collect()
     }
 }
 
-/// A delivery in flight: from its reserve until the store has answered its settlement.
+/// A job in flight: from its reserve until the store has answered its settlement.
 pub(super) struct Run {
-    pub(super) number: u64,
     pub(super) cx: Context,
+    /// The present delivery: not the first one if the lease had ended and we took the job again.
+    delivery: Mutex<Arc<Delivery>>,
+    pub(super) begun: Instant,
     pub(super) abort: OnceLock<AbortHandle>,
     pub(super) is_suspect: bool,
+    /// A settlement was sent whose answer was lost.
+    pub(super) is_unknown: AtomicBool,
+}
+
+impl Run {
+    pub(super) fn new(cx: Context, is_suspect: bool) -> Self {
+        let delivery = Mutex::new(cx.delivery().clone());
+        let (abort, is_unknown) = (OnceLock::new(), AtomicBool::new(false));
+        Self { cx, delivery, begun: Instant::now(), abort, is_suspect, is_unknown }
+    }
+
+    pub(super) fn delivery(&self) -> Arc<Delivery> {
+        self.delivery.lock().expect(UNPOISONED).clone()
+    }
+
+    /// Goes on under a new delivery of the same job, if that is what it is; says whether it is.
+    ///
+    /// After a lost answer the old outcome may have counted: then only a count of losses that has risen,
+    /// in the same attempt, shows that it has not.
+    pub(super) fn renew(&self, new: &Arc<Delivery>) -> bool {
+        let old = self.delivery();
+        let is_same =
+            !self.is_unknown.load(Ordering::Acquire) || (new.attempt == old.attempt && new.lost > old.lost);
+        if is_same && !self.cx.is_lost() {
+            *self.delivery.lock().expect(UNPOISONED) = new.clone();
+        }
+        is_same && !self.cx.is_lost()
+    }
 }
 
 /// A delivery that waits for its settlement, with the slot it still takes.
@@ -131,18 +173,18 @@ pub(super) struct Finished {
 
 pub(super) enum Work {
     /// A handler ran.
-    Ran { run: Arc<Run>, ran: Duration, failure: Option<(JobError, Runnable)> },
+    Ran { run: Arc<Run>, failure: Option<(JobError, Runnable)> },
     /// It was aborted at the end of the grace period.
     Aborted { run: Arc<Run> },
     /// It must not or cannot be run.
-    NotRun(Box<Delivery>),
+    NotRun(Arc<Delivery>),
 }
 
 impl Work {
-    pub(super) fn delivery(&self) -> &Delivery {
+    pub(super) fn delivery(&self) -> Arc<Delivery> {
         match self {
-            Self::Ran { run, .. } | Self::Aborted { run } => run.cx.delivery(),
-            Self::NotRun(delivery) => delivery,
+            Self::Ran { run, .. } | Self::Aborted { run } => run.delivery(),
+            Self::NotRun(delivery) => delivery.clone(),
         }
     }
 
@@ -172,39 +214,17 @@ impl Shared {
         self.emit(&Event::Unavailable { queue, error });
     }
 
+    pub(super) fn count(&self, outcome: &Outcome) {
+        let (drained, _) = &mut *self.tally.lock().expect(UNPOISONED);
+        *match outcome {
+            Outcome::Done => &mut drained.done,
+            Outcome::Retry { .. } => &mut drained.retried,
+            Outcome::Bury { .. } => &mut drained.buried,
+            Outcome::Release { .. } => &mut drained.released,
+        } += 1;
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.slots.available_permits() == self.settings.workers
-    }
-}
-
-/// What became of deliveries, counted.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    done: AtomicU64,
-    retried: AtomicU64,
-    buried: AtomicU64,
-    released: AtomicU64,
-    pub(super) aborted: AtomicU64,
-}
-
-impl Tally {
-    pub(super) fn count(&self, outcome: &Outcome) {
-        let counter = match outcome {
-            Outcome::Done => &self.done,
-            Outcome::Retry { .. } => &self.retried,
-            Outcome::Bury { .. } => &self.buried,
-            Outcome::Release { .. } => &self.released,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn drained(&self) -> Drained {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Drained {
-            done: read(&self.done),
-            retried: read(&self.retried),
-            buried: read(&self.buried),
-            released: read(&self.released),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The life of a consumer from outside: start its tasks, and end them in order.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 
@@ -8,7 +8,7 @@ use super::{
     Stopped,
     fetch::Fetcher,
     lease, settle,
-    shared::{Finished, Shared},
+    shared::{Finished, Shared, UNPOISONED},
 };
 
 /// How long aborted jobs have to be given back, and the subscription to be closed: a second in all.
@@ -45,7 +45,8 @@ pub(super) async fn supervise(
     if abandoned > 0 {
         tracing::warn!(abandoned, "jobs were neither ended nor given back; their leases end them");
     }
-    Stopped { released: shared.tally.aborted.load(Ordering::Relaxed), abandoned: abandoned as u64 }
+    let (_, released) = *shared.tally.lock().expect(UNPOISONED);
+    Stopped { released, abandoned: abandoned as u64 }
 }
 
 /// Each slot is free when its job has ended and the store has answered.

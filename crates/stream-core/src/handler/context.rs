@@ -23,7 +23,7 @@ struct Inner {
     manager: QueueManager,
     queue: QueueName,
     /// Its envelope is decodable: the consumer makes contexts for no others.
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     stop: CancellationToken,
     is_lost: AtomicBool,
     lost: Notify,
@@ -33,7 +33,7 @@ impl Context {
     pub(crate) fn new(
         manager: QueueManager,
         queue: QueueName,
-        delivery: Delivery,
+        delivery: Arc<Delivery>,
         stop: CancellationToken,
     ) -> Self {
         let (is_lost, lost) = (AtomicBool::new(false), Notify::new());
@@ -47,7 +47,7 @@ impl Context {
     pub fn for_test(queue: &QueueManager, job: impl IntoDraft) -> Self {
         let prepared = job.into_draft().prepare(&queue.capabilities());
         let (name, job) = prepared.expect("a job for a test is one that can be pushed");
-        let delivery = Delivery::new(Ok(job.envelope), Receipt::new([]));
+        let delivery = Arc::new(Delivery::new(Ok(job.envelope), Receipt::new([])));
         Self::new(queue.clone(), name, delivery, CancellationToken::new())
     }
 
@@ -55,7 +55,7 @@ impl Context {
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
         let Inner { manager, queue, delivery, stop, .. } = &*self.inner;
-        let delivery = Delivery { attempt, ..delivery.clone() };
+        let delivery = Arc::new(Delivery { attempt, ..(**delivery).clone() });
         Self::new(manager.clone(), queue.clone(), delivery, stop.clone())
     }
 
@@ -69,6 +69,11 @@ impl Context {
     /// The job's id.
     pub fn id(&self) -> JobId {
         self.envelope().id
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.envelope().name
     }
 
     /// The queue that the job was taken from.
@@ -121,7 +126,7 @@ impl Context {
         }
     }
 
-    pub(crate) fn delivery(&self) -> &Delivery {
+    pub(crate) fn delivery(&self) -> &Arc<Delivery> {
         &self.inner.delivery
     }
 
@@ -140,7 +145,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("id", &self.id())
-            .field("name", &self.envelope().name)
+            .field("name", &self.name())
             .field("queue", self.queue())
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()

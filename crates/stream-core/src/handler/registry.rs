@@ -1,7 +1,7 @@
 //! Which code works which job, and the middleware around it.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     fmt,
     future::Future,
     marker::PhantomData,
@@ -12,7 +12,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{Context, Handler, JobResult, SelfHandling};
-use crate::{Error, Job, JobError, Result, job};
+use crate::{Error, Job, JobError, Result, job, job::DEFAULT_QUEUE};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Layer = Arc<dyn Fn(Context, Next) -> BoxFuture<'static, JobResult> + Send + Sync>;
@@ -32,6 +32,8 @@ pub struct Handlers {
 #[derive(Clone)]
 struct Registered {
     handler: Arc<dyn AnyHandler>,
+    /// Where jobs of its type are pushed to when nothing else is said.
+    queue: &'static str,
     /// Whose middleware is around it: an index of `layers`.
     registry: usize,
 }
@@ -46,14 +48,14 @@ impl Handlers {
     #[must_use]
     pub fn register<J: Job>(self, handler: impl Handler<J>) -> Self {
         const { job::check::<J>() };
-        self.add(J::NAME, Arc::new(Typed::<J, _> { handler, job: PhantomData }))
+        self.add(J::NAME, J::QUEUE, Arc::new(Typed::<J, _> { handler, job: PhantomData }))
     }
 
     /// Works jobs that carry their own code.
     #[must_use]
     pub fn register_job<J: SelfHandling>(self) -> Self {
         const { job::check::<J>() };
-        self.add(J::NAME, Arc::new(Typed::<J, _> { handler: Itself, job: PhantomData }))
+        self.add(J::NAME, J::QUEUE, Arc::new(Typed::<J, _> { handler: Itself, job: PhantomData }))
     }
 
     /// Works jobs of this name whose payload is a `P`.
@@ -62,7 +64,7 @@ impl Handlers {
     where
         P: DeserializeOwned + Send + 'static,
     {
-        self.add(name, Arc::new(Typed::<P, _> { handler, job: PhantomData }))
+        self.add(name, DEFAULT_QUEUE, Arc::new(Typed::<P, _> { handler, job: PhantomData }))
     }
 
     /// Wraps every handler of this registry, those registered later too; the first is outermost.
@@ -103,6 +105,12 @@ impl Handlers {
         self
     }
 
+    /// The queues of the registered types, or the default one.
+    pub(crate) fn queues(&self) -> BTreeSet<&'static str> {
+        let queues: BTreeSet<_> = self.entries.values().map(|registered| registered.queue).collect();
+        if queues.is_empty() { BTreeSet::from([DEFAULT_QUEUE]) } else { queues }
+    }
+
     /// The registry as a consumer reads it.
     pub(crate) fn freeze(&self) -> Result<Registry> {
         if let Some(problem) = &self.problem {
@@ -118,8 +126,8 @@ impl Handlers {
         Ok(Registry { by_name: by_name.collect() })
     }
 
-    fn add(self, name: &str, handler: Arc<dyn AnyHandler>) -> Self {
-        self.insert(name, Registered { handler, registry: 0 })
+    fn add(self, name: &str, queue: &'static str, handler: Arc<dyn AnyHandler>) -> Self {
+        self.insert(name, Registered { handler, queue, registry: 0 })
     }
 
     fn insert(mut self, name: &str, registered: Registered) -> Self {

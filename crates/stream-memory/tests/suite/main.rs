@@ -1,0 +1,35 @@
+//! The memory driver against the conformance suite, and what is its own.
+
+mod clock;
+mod consumer;
+mod own;
+
+use std::sync::Arc;
+
+use stream_core::{Driver, QueueName, Result};
+use stream_memory::MemoryDriver;
+use stream_testkit::{Backend, Skip, async_trait};
+
+#[derive(Debug)]
+struct MemoryBackend {
+    driver: MemoryDriver,
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    async fn connect(&self) -> Result<Arc<dyn Driver>> {
+        Ok(Arc::new(self.driver.connect()))
+    }
+
+    async fn inject(&self, queue: &QueueName, bytes: Vec<u8>) -> Result<()> {
+        self.driver.push_bytes(queue, bytes)
+    }
+}
+
+async fn memory() -> Result<MemoryBackend, Skip> {
+    Ok(MemoryBackend { driver: MemoryDriver::new() })
+}
+
+mod conformance {
+    stream_testkit::conformance!(super::memory);
+}

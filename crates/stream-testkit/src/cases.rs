@@ -1,0 +1,304 @@
+//! The cases, one module per group; each function is a sentence of the contract.
+
+pub mod push;
+pub mod ready;
+pub mod reserve;
+pub mod settle;
+pub mod lease;
+pub mod counts;
+pub mod wake_up;
+pub mod concurrency;
+pub mod stop;
+pub mod dropped;
+pub mod delay;
+pub mod priority;
+pub mod retry;
+pub mod dead_letters;
+pub mod rate_limit;
+pub mod depth_clear;
+pub mod envelope;
+pub mod groups;
+pub mod unique;
+pub mod refusal;
+pub mod hostile;
+
+/// Calls `__tests!` with every case of the suite. A case that is missing here fails a test of this crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_case {
+    ($setup:path) => {
+        $crate::__tests! { $setup;
+            push:
+                push_answers_each_job_in_order,
+                empty_push_is_answered_empty,
+                push_beyond_the_stores_batch_is_split_and_answered,
+                job_pushed_on_one_connection_is_taken_on_another,
+                pushed_job_is_delivered_once,
+                one_refused_job_never_fails_its_neighbours,
+                repeated_push_of_an_id_is_answered_already_stored,
+                id_repeated_within_a_batch_is_stored_once,
+                repeated_push_changes_nothing_of_the_stored_job,
+                id_held_by_a_delayed_job_is_already_stored,
+                id_held_by_a_reserved_job_is_already_stored,
+                id_held_by_a_dead_job_is_already_stored,
+                ids_repeat_across_queues_without_harm;
+            ready:
+                ready_with_zero_wait_answers_at_once,
+                ready_with_zero_wait_names_a_queue_that_has_work,
+                ready_answers_with_nothing_after_its_wait,
+                ready_finds_work_that_is_older_than_the_subscription,
+                ready_takes_nothing,
+                ready_names_a_queue_until_its_work_is_taken,
+                ready_names_every_queue_that_has_work,
+                ready_names_only_queues_that_were_subscribed,
+                subscribing_to_no_queues_is_refused,
+                subscribed_queues_need_not_exist;
+            reserve:
+                reserve_never_waits_for_work,
+                reserve_takes_at_most_max_jobs,
+                reserved_job_is_not_taken_by_another_subscription,
+                reserve_of_a_queue_that_was_not_subscribed_is_refused,
+                reserve_takes_only_from_the_queue_it_names,
+                each_delivery_has_a_receipt_of_its_own,
+                receipts_have_at_most_a_kibibyte,
+                fresh_delivery_is_current;
+            settle:
+                done_job_never_comes_again,
+                buried_job_never_comes_again,
+                empty_batch_of_settlements_is_answered_empty,
+                settlements_beyond_the_stores_batch_are_split_and_answered,
+                settlements_of_one_batch_may_differ,
+                one_refused_settlement_never_fails_its_neighbours,
+                settled_delivery_is_refused_a_second_time,
+                several_settlements_of_one_delivery_have_exactly_one_ok,
+                batch_of_good_stale_and_double_settlements_answers_each,
+                delivery_can_be_settled_by_another_process,
+                settled_delivery_is_no_longer_current,
+                refused_delivery_is_no_longer_current;
+            lease:
+                reserved_job_is_invisible_until_its_lease_ends,
+                each_reserve_has_a_lease_of_its_own,
+                ended_lease_that_was_not_taken_again_is_still_good,
+                store_takes_back_only_as_many_ended_leases_as_it_returns,
+                zombie_done_after_take_over_is_refused_and_changes_nothing,
+                zombie_retry_after_take_over_is_refused_and_copies_nothing,
+                zombie_delayed_retry_after_take_over_is_refused_and_copies_nothing,
+                zombie_bury_after_take_over_is_refused_and_copies_nothing,
+                zombie_release_after_take_over_is_refused_and_copies_nothing,
+                zombie_extend_after_take_over_is_refused_and_changes_nothing,
+                zombie_is_refused_on_its_own_connection_as_well,
+                extended_lease_ends_that_long_after_the_extension,
+                extension_can_shorten_a_lease,
+                extension_of_one_delivery_leaves_the_others,
+                extended_delivery_is_good_past_its_first_lease,
+                extension_of_a_delivery_that_is_over_is_refused,
+                extension_of_an_ended_lease_holds_the_job_again,
+                empty_batch_of_extensions_is_answered_empty,
+                one_refused_extension_never_fails_its_neighbours,
+                extensions_beyond_the_stores_batch_are_split_and_answered;
+            counts:
+                first_delivery_has_attempt_one_and_lost_zero,
+                attempt_is_one_plus_retries,
+                lost_rises_when_a_lease_ends_without_outcome,
+                lost_rises_when_the_connection_goes,
+                release_counts_neither_attempt_nor_lost,
+                release_keeps_the_counts_so_far,
+                retry_keeps_lost_and_a_loss_keeps_attempt,
+                extension_counts_nothing,
+                refused_outcome_counts_nothing;
+            wake_up:
+                ready_wakes_for_a_push_from_another_connection,
+                ready_wakes_for_a_push_on_its_own_connection,
+                ready_wakes_for_each_of_its_queues,
+                ready_wakes_for_a_due_job,
+                ready_wakes_for_a_due_retry,
+                ready_wakes_for_a_due_release,
+                ready_wakes_for_an_ended_lease,
+                ready_wakes_for_a_retried_dead_letter,
+                wake_consumed_by_a_dropped_ready_is_remembered,
+                wake_swallowed_by_a_frozen_consumer_reaches_another,
+                ready_answers_at_once_for_work_that_was_left_behind;
+            concurrency:
+                two_connections_racing_for_200_jobs_take_each_once,
+                calls_racing_on_one_subscription_take_each_job_once,
+                concurrent_pushes_are_each_stored,
+                concurrent_pushes_of_one_job_store_it_once,
+                concurrent_settlements_of_one_delivery_have_exactly_one_ok,
+                pushes_every_30_ms_to_an_idle_worker_are_each_picked_up_in_time,
+                pop_on_many_queues_with_dropped_guards_returns_the_jobs;
+            stop:
+                closing_a_subscription_leaves_its_deliveries_valid,
+                dropping_a_subscription_leaves_its_deliveries_valid,
+                closed_subscription_gives_back_what_it_had_not_returned,
+                dropped_subscription_gives_back_what_it_had_not_returned,
+                one_consumer_stopping_never_disturbs_another,
+                one_consumer_dropped_never_disturbs_another,
+                closing_one_connection_never_disturbs_another,
+                calls_after_close_are_answered_unavailable,
+                connection_of_a_runtime_that_is_gone_answers;
+            dropped:
+                push_dropped_anywhere_is_done_or_not_done,
+                reserve_dropped_anywhere_loses_no_job,
+                done_dropped_anywhere_is_done_or_not_done,
+                retry_dropped_anywhere_is_done_or_not_done,
+                release_dropped_anywhere_is_done_or_not_done,
+                bury_dropped_anywhere_is_done_or_not_done,
+                extension_dropped_anywhere_leaves_the_delivery_good,
+                subscribing_and_closing_dropped_anywhere_hold_nothing_back;
+            delay:
+                delayed_job_is_not_delivered_early,
+                short_delay_behind_a_long_one_is_not_blocked,
+                delayed_job_holds_back_no_ready_job,
+                delayed_job_of_each_priority_is_not_early,
+                delays_of_one_batch_are_each_kept,
+                longest_promised_delay_is_kept,
+                delay_beyond_the_longest_is_refused;
+            priority:
+                more_urgent_job_is_taken_first,
+                batch_takes_the_most_urgent_jobs,
+                urgent_job_overtakes_those_that_wait,
+                retried_job_keeps_its_priority,
+                released_job_keeps_its_priority,
+                retried_dead_letter_keeps_its_priority,
+                lost_job_keeps_its_priority,
+                due_job_is_taken_by_its_priority,
+                sequential_pushes_start_in_their_order,
+                jobs_of_one_push_start_in_their_order,
+                order_holds_within_each_priority;
+            retry:
+                retry_waits_at_least_its_delay,
+                release_after_waits_at_least_its_delay,
+                retries_of_one_batch_are_each_kept,
+                retrying_job_holds_back_no_ready_job,
+                longest_promised_retry_delay_is_kept,
+                backoff_beyond_the_longest_retry_delay_is_refused,
+                retried_job_comes_back_unchanged,
+                first_delivery_has_no_error,
+                last_error_comes_back,
+                release_keeps_the_last_error,
+                loss_keeps_the_last_error,
+                errors_of_one_batch_are_each_kept,
+                failed_job_waits_for_its_backoff_and_is_buried_at_the_end;
+            dead_letters:
+                buried_job_is_listed_with_its_error_and_not_delivered,
+                dead_letter_keeps_attempt_and_lost,
+                dead_letter_retry_resets_counts,
+                retried_dead_letter_brings_its_last_error,
+                retried_letter_is_no_longer_listed,
+                bury_and_dead_letter_retry_twice_within_a_minute,
+                receipt_from_before_a_burial_is_refused_after_the_retry,
+                dead_letters_are_paged_by_their_id,
+                page_goes_on_behind_a_letter_that_is_gone,
+                list_answers_at_most_its_limit,
+                retry_all_and_clear_have_no_cap,
+                retry_all_makes_every_letter_ready,
+                letter_that_is_not_there_is_answered_false,
+                letter_is_found_in_its_own_queue_alone,
+                removed_letter_is_gone_for_good,
+                clearing_the_letters_leaves_the_waiting_jobs,
+                letters_are_counted;
+            rate_limit:
+                rate_limit_is_refused_where_it_is_not_promised,
+                rate_limit_holds_in_any_window,
+                rate_limit_is_used_up_under_a_backlog,
+                one_call_takes_no_more_than_the_limit,
+                empty_queue_spends_no_permit,
+                only_returned_jobs_spend_permits,
+                redelivery_spends_a_permit_again,
+                permits_are_shared_by_all_connections,
+                ready_wakes_for_a_free_permit,
+                limited_queue_is_not_named_before_a_permit_is_free,
+                limit_of_one_queue_holds_back_no_other,
+                reserve_without_a_limit_is_not_bound_by_one,
+                each_call_is_judged_by_its_own_limit;
+            depth_clear:
+                depth_counts_ready_delayed_reserved_and_dead,
+                depth_of_a_queue_that_is_not_there_is_zero,
+                depth_counts_an_ended_lease_as_ready,
+                depth_counts_a_retrying_job_as_delayed_until_it_is_due,
+                depth_counts_its_own_queue_alone,
+                size_is_ready_and_delayed,
+                clear_removes_waiting_jobs_and_keeps_reserved_and_dead,
+                cleared_delayed_jobs_do_not_come_when_they_are_due,
+                cleared_retrying_job_does_not_come_when_it_is_due,
+                job_reserved_during_a_clear_comes_again_after_retry_and_release,
+                clear_takes_a_job_whose_lease_has_ended,
+                clear_leaves_other_queues_alone,
+                jobs_pushed_after_a_clear_are_stored;
+            envelope:
+                every_field_of_an_envelope_survives_the_store,
+                unknown_fields_survive_push_retry_bury_retry_delivery,
+                envelope_of_another_producer_is_delivered,
+                undecodable_bytes_are_delivered_not_dropped,
+                undecodable_bytes_hold_back_no_job_beside_them,
+                equal_undecodable_bytes_are_each_delivered,
+                undecodable_bytes_survive_retry_release_and_burial,
+                undecodable_bytes_are_listed_in_the_dead_letters,
+                envelope_of_a_newer_version_is_kept_with_its_id,
+                undecodable_bytes_are_buried_by_pop,
+                envelope_of_exactly_the_maximum_survives_ten_retries_and_a_burial,
+                too_large_envelope_is_refused_before_anything_is_sent,
+                batch_of_large_envelopes_is_split_and_stored,
+                similar_queue_names_do_not_collide;
+            groups:
+                group_is_refused_where_it_is_not_promised,
+                only_one_job_of_a_group_is_in_flight,
+                batch_takes_one_job_of_each_group,
+                group_holds_back_no_other_job,
+                done_lets_the_next_of_a_group_go,
+                bury_lets_the_next_of_a_group_go,
+                clear_lets_the_next_of_a_group_go,
+                retrying_job_blocks_its_group,
+                released_job_blocks_its_group,
+                job_retried_at_once_goes_before_its_group,
+                ended_lease_lets_one_job_of_its_group_go,
+                retried_dead_letter_waits_for_its_group,
+                groups_of_two_queues_are_apart,
+                jobs_of_a_group_are_worked_one_at_a_time;
+            unique:
+                unique_key_is_refused_where_it_is_not_promised,
+                second_push_of_a_unique_key_is_a_duplicate,
+                delayed_job_holds_its_unique_key,
+                reserved_job_holds_its_unique_key,
+                retry_and_release_keep_the_unique_key,
+                job_released_for_a_while_keeps_its_unique_key,
+                lost_job_keeps_its_unique_key,
+                done_and_bury_free_the_unique_key,
+                clear_frees_the_unique_keys_of_what_it_removed,
+                duplicate_in_a_batch_fails_only_itself,
+                repeated_push_of_the_key_holder_is_already_stored,
+                unique_keys_of_two_queues_are_apart,
+                dead_letter_whose_key_is_taken_stays,
+                retry_all_leaves_letters_whose_key_is_taken,
+                retried_letter_holds_its_unique_key_again;
+            refusal:
+                bad_queue_name_is_refused,
+                unknown_connection_is_refused,
+                connection_named_twice_is_refused,
+                absurd_durations_of_a_job_are_refused,
+                absurd_reserves_are_refused,
+                lease_that_is_not_promised_is_refused,
+                names_keys_and_headers_beyond_their_limits_are_refused,
+                job_that_cannot_be_serialised_is_refused,
+                job_asking_for_what_is_not_promised_is_refused,
+                capabilities_are_sane,
+                check_of_a_sound_store_finds_nothing_severe,
+                closed_connection_is_unavailable_to_a_program,
+                push_many_names_the_refused_jobs_by_their_place;
+            hostile:
+                empty_payload_is_kept,
+                payload_of_any_bytes_is_kept,
+                name_of_255_bytes_is_kept,
+                headers_of_exactly_8_kib_are_kept,
+                thousand_headers_are_kept,
+                keys_of_their_full_length_are_kept,
+                error_of_any_text_is_kept,
+                garbage_receipts_are_answered_lease_lost_and_change_nothing,
+                changed_receipts_are_answered_lease_lost_and_change_nothing,
+                receipt_of_another_queue_is_answered_lease_lost,
+                random_bytes_never_hurt_good_jobs_beside_them,
+                debug_shows_no_payload_receipt_or_secret,
+                debug_shows_nothing_of_undecodable_bytes;
+        }
+    };
+}

@@ -1,0 +1,13 @@
+//! The testkit proves itself: on a small durable store of its own, and fault by fault.
+
+#[cfg(unix)]
+mod crash;
+mod decorated;
+mod faulty;
+mod ledger;
+mod proxy;
+mod toy;
+
+mod conformance {
+    stream_testkit::conformance!(crate::toy::toy_store);
+}
