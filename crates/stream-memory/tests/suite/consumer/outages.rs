@@ -102,6 +102,23 @@ async fn a_handler_learns_that_its_lease_is_lost_and_its_outcome_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_we_take_again_ourselves_goes_on_and_does_not_run_twice() {
+    let (world, faulty) = faulty_world(Faults::new(1));
+    world.queue.push(act("until cancelled")).await.unwrap();
+    let consumer = world.consumer().workers(5).lease(10 * SECOND).start().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+
+    // No lease is extended for a while: it ends, and a free slot of ours takes the job again.
+    faulty.fail_next(Operation::Extend, Side::Before, 400);
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(faulty.calls(Operation::Reserve) > 1);
+
+    consumer.shutdown().await.unwrap();
+    assert_eq!(world.noted(), ["run until cancelled 1", "done"]);
+    assert_eq!(world.queue.size("default").await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_fails_for_ever_does_not_hold_back_another() {
     let (world, faulty) = faulty_world(Faults::new(3).reserve(0.9).only(Side::Before));
     for _ in 0..50 {

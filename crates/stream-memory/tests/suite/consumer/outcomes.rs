@@ -138,6 +138,28 @@ async fn a_payload_that_is_not_the_jobs_is_buried_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_payload_is_never_quoted_in_an_error() {
+    #[derive(Debug, Serialize, Deserialize)]
+    enum Kind {
+        Known,
+    }
+    let world = World::new();
+    world.queue.push(Draft::named("kind", "hunter2")).max_attempts(1).await.unwrap();
+    world.queue.push(Draft::named("act", "hunter2, expected hunter2")).await.unwrap();
+    world.queue.push(Draft::named("act", &("hunter2", 7))).await.unwrap();
+    let handlers = world.handlers().register_named("kind", async |_: Kind, _: Context| JobResult::Ok(()));
+
+    Consumer::builder(&world.queue, handlers).drain_all().await.unwrap();
+
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 2, "the newtype of a string takes any string: {dead:?}");
+    assert!(
+        dead.iter().all(|error| !error.contains("hunter2") && error.contains("core: decode failed")),
+        "{dead:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_that_are_no_envelope_are_buried_and_the_jobs_beside_them_run() {
     let world = World::new();
     let name = stream_core::QueueName::new("default").unwrap();

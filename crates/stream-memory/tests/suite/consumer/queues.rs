@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use stream_core::{Event, Priority, RateLimit};
+use serde::{Deserialize, Serialize};
+use stream_core::{Consumer, Context, Event, Job, JobResult, Priority, RateLimit};
 
 use super::{World, act};
 
@@ -39,6 +40,21 @@ async fn queues_take_turns_by_default() {
     assert!(
         order.chunks(3).all(|three| ["a", "b", "c"].iter().all(|name| three.contains(&name.to_string())))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queues_of_the_registered_job_types_are_worked_by_default() {
+    #[derive(Serialize, Deserialize)]
+    struct Picture;
+    impl Job for Picture {
+        const NAME: &'static str = "picture";
+        const QUEUE: &'static str = "pictures";
+    }
+    let world = World::new();
+    world.queue.push(Picture).await.unwrap();
+    world.queue.push(act("work")).await.unwrap();
+    let handlers = world.handlers().register::<Picture>(async |_: Picture, _: Context| JobResult::Ok(()));
+    assert_eq!(Consumer::builder(&world.queue, handlers).drain().await.unwrap().done, 2);
 }
 
 #[tokio::test(start_paused = true)]
