@@ -1,12 +1,12 @@
-//! How long a failed job waits: fixed, exponential or a list; with a cap and jitter. Pure.
+//! How long a failed job waits. Pure.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, slice, time::Duration};
 
 use crate::{Error, LONGEST, Result};
 
 /// The waits between the attempts of a job, stored with it.
 ///
-/// The first retry waits the base itself. Waits are kept to the millisecond, rounded up.
+/// Waits are kept to the millisecond, rounded up.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Backoff {
     pub(crate) jitter: f64,
 }
 
-/// Most entries of a list: each job carries them.
+/// Each job carries its list.
 const LIST_MAX: usize = 64;
 
 impl Backoff {
@@ -37,12 +37,12 @@ impl Backoff {
         Self { first, factor, list: None, max: Duration::from_secs(3600), jitter: 0.1 }
     }
 
-    /// The same wait each time, ±10 %; a wait above 1 hour needs [`up_to`](Self::up_to) as well.
+    /// The same wait each time, ±10 %; above 1 hour it needs [`up_to`](Self::up_to) as well.
     pub const fn fixed(every: Duration) -> Self {
         Self::exponential(every, 1.0)
     }
 
-    /// These waits in turn, then the last one again and again, ±10 %.
+    /// These waits in turn, then the last again and again, ±10 %.
     pub fn list(delays: impl Into<Vec<Duration>>) -> Self {
         Self::listed(Cow::Owned(delays.into()))
     }
@@ -63,32 +63,32 @@ impl Backoff {
         self
     }
 
-    /// Spreads each wait by up to this part of it in both directions; from 0 to 1.
+    /// Spreads each wait by up to this part of it, 0 to 1, both ways.
     #[must_use]
     pub const fn jitter(mut self, part: f64) -> Self {
         self.jitter = part;
         self
     }
 
-    /// The wait after the failed attempt `attempt`, counted from 1; `random` lies in 0..1.
+    /// The wait after a failed attempt, from 1; `random` lies in 0..1.
     ///
-    /// Total: any attempt and any values give a wait of at most the cap.
+    /// Any values give a wait of at most the cap.
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let round = attempt.saturating_sub(1);
         let base = match &self.list {
             Some(list) => list.get(round as usize).or(list.last()).map_or(0.0, Duration::as_secs_f64),
-            // Zero times a factor that grew beyond all numbers would be no number.
+            // Zero times infinity is no number.
             None if self.first.is_zero() => 0.0,
             None => self.first.as_secs_f64() * self.factor.powi(round.min(i32::MAX as u32) as i32),
         };
         let spread = 1.0 + self.jitter * (2.0 * random - 1.0);
         let secs = base.min(self.max.as_secs_f64()) * spread;
-        // A product that is no duration (too large, or not a number) waits the cap, never less.
+        // Too large, or no number: wait the cap, never less.
         let wait = Duration::try_from_secs_f64(secs).unwrap_or(self.max);
         wait.min(self.max).min(LONGEST)
     }
 
-    /// The longest wait that can come out of it.
+    /// The longest wait it can give.
     pub fn longest(&self) -> Duration {
         let grows = self.factor > 1.0 && !self.first.is_zero();
         let base = match &self.list {
@@ -96,19 +96,20 @@ impl Backoff {
             None if grows => self.max,
             None => self.first,
         };
-        base.mul_f64(1.0 + self.jitter.clamp(0.0, 1.0)).min(self.max)
+        let secs = base.as_secs_f64() * (1.0 + self.jitter.clamp(0.0, 1.0));
+        Duration::try_from_secs_f64(secs).unwrap_or(self.max).min(self.max)
     }
 
     /// Refuses values that cannot be meant.
     ///
     /// # Errors
-    /// `InvalidJob` for a factor below 1 or not finite, a jitter outside 0 to 1, a cap or wait above
-    /// [`LONGEST`], a base above the cap, an empty list or one of more than 64 waits.
+    /// `InvalidJob` for a factor outside 1 to 1,000,000, a jitter outside 0 to 1, a cap above [`LONGEST`],
+    /// a wait above the cap, a list of none or more than 64.
     pub fn validate(&self) -> Result<()> {
         self.problem().map_or(Ok(()), |problem| Err(Error::invalid_job(problem)))
     }
 
-    /// What is wrong, if anything; `const`, so that `Job::BACKOFF` is checked by the compiler.
+    /// `const`, so that the compiler checks `Job::BACKOFF`.
     pub(crate) const fn problem(&self) -> Option<&'static str> {
         if !(self.factor >= 1.0 && self.factor <= 1e6) {
             return Some("backoff: the factor must be from 1 to 1,000,000");
@@ -119,29 +120,23 @@ impl Backoff {
         if self.max.as_nanos() > LONGEST.as_nanos() {
             return Some("backoff: the cap must be at most 2^28-1 seconds");
         }
-        match &self.list {
-            None if self.first.as_nanos() > self.max.as_nanos() => {
-                Some("backoff: the first wait is above the cap; raise it with `up_to`")
+        let waits = match &self.list {
+            None => slice::from_ref(&self.first),
+            Some(Cow::Borrowed(list)) => list,
+            Some(Cow::Owned(list)) => list.as_slice(),
+        };
+        if waits.is_empty() || waits.len() > LIST_MAX {
+            return Some("backoff: a list must have 1 to 64 waits");
+        }
+        let mut at = 0;
+        while at < waits.len() {
+            if waits[at].as_nanos() > self.max.as_nanos() {
+                return Some("backoff: a wait is above the cap; raise it with `up_to`");
             }
-            None => None,
-            Some(Cow::Borrowed(list)) => list_problem(list, self.max),
-            Some(Cow::Owned(list)) => list_problem(list.as_slice(), self.max),
+            at += 1;
         }
+        None
     }
-}
-
-const fn list_problem(list: &[Duration], max: Duration) -> Option<&'static str> {
-    if list.is_empty() || list.len() > LIST_MAX {
-        return Some("backoff: a list must have 1 to 64 waits");
-    }
-    let mut at = 0;
-    while at < list.len() {
-        if list[at].as_nanos() > max.as_nanos() {
-            return Some("backoff: a wait of the list is above the cap");
-        }
-        at += 1;
-    }
-    None
 }
 
 #[cfg(test)]

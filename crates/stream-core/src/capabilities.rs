@@ -2,15 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, ErrorKind, NewJob, Result};
+use crate::{Error, ErrorKind, NewJob, Result, error::ensure};
 
-/// What a connection promises, from its configuration alone.
-///
-/// The core refuses a job that asks for more, before anything is sent.
+/// What a connection promises; a job that asks for more is refused before it is sent.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Waits between the push of a job and its first delivery.
+    /// Waits before a first delivery.
     pub push_delay: DelaySupport,
     /// Waits after `Retry` and `Release`.
     pub retry_delay: DelaySupport,
@@ -20,13 +18,13 @@ pub struct Capabilities {
     pub fence: Fence,
     /// How `attempt` and `lost` are kept apart.
     pub counts: Counts,
-    /// Whether a push of an id that the queue holds is recognised, and not stored again.
+    /// Whether a push of an id that the queue holds is not stored again.
     pub repeated_push: Support,
     /// How strictly a more urgent job goes first.
     pub priorities: Priorities,
     /// Whether sequential pushes start in their order.
     pub order: Order,
-    /// A rate limit shared by all processes on the queue.
+    /// A rate limit shared by all processes.
     pub rate_limit: Support,
     /// Routing keys at push.
     pub routing: Support,
@@ -36,20 +34,20 @@ pub struct Capabilities {
     pub unique: Support,
     /// What `depth` answers.
     pub depth: Precision,
-    /// Whether `clear` takes the delayed jobs as well.
+    /// Whether `clear` takes delayed jobs too.
     pub clear_delayed: Support,
     /// Whether `Delivery::last_error` comes back.
     pub last_error: Support,
     /// What the dead letters can list.
     pub dead_letters: Listing,
-    /// Most bytes of an encoded envelope, headers included: the store's own limit less 4 KiB.
+    /// Most bytes of an encoded envelope: the store's limit less 4 KiB.
     pub envelope_bytes_max: usize,
-    /// Jobs per call beyond which a larger batch no longer pays.
+    /// Jobs per call; a larger batch no longer pays.
     pub batch: usize,
 }
 
 impl Capabilities {
-    /// Everything is promised; a driver takes back what its store cannot keep.
+    /// Everything; a driver takes back what its store cannot keep.
     pub fn full(envelope_bytes_max: usize) -> Self {
         let any = DelaySupport::Any { grain: Duration::from_millis(1) };
         Self {
@@ -85,20 +83,16 @@ impl Capabilities {
         self.routing.allows("routing", job.route.is_some())?;
         self.groups.allows("groups", envelope.group.is_some())?;
         self.unique.allows("unique keys", envelope.unique_key.is_some())?;
-        if let (Some(timeout), Some(max)) = (envelope.timeout, self.lease.max())
-            && timeout > max
-        {
-            return Err(unsupported("timeout", format!("the longest lease is {max:?}")));
-        }
+        let longest = self.lease.max().unwrap_or(Duration::MAX);
+        ensure(envelope.timeout.unwrap_or_default() <= longest, || {
+            unsupported("timeout", format!("the longest lease is {longest:?}"))
+        })?;
         let max = self.envelope_bytes_max;
-        // The exact length costs an encoding, so it is asked only when the rough one is not enough.
-        match envelope.rough_len() <= max || envelope.encoded_len() <= max {
-            true => Ok(()),
-            false => Err(Error::invalid_job(format!(
-                "the encoded job has {} bytes, this connection takes {max}",
-                envelope.encoded_len()
-            ))),
-        }
+        // The exact length costs an encoding.
+        let len = if envelope.rough_len() <= max { 0 } else { envelope.encoded_len() };
+        ensure(len <= max, || {
+            Error::invalid_job(format!("the encoded job has {len} bytes, this connection takes {max}"))
+        })
     }
 }
 
@@ -122,10 +116,7 @@ impl Support {
     }
 
     pub(crate) fn allows(self, feature: &'static str, wanted: bool) -> Result<()> {
-        match wanted && self == Self::No {
-            true => Err(unsupported(feature, "none on this connection")),
-            false => Ok(()),
-        }
+        ensure(!wanted || self == Self::Yes, || unsupported(feature, "none on this connection"))
     }
 }
 
@@ -150,7 +141,7 @@ pub enum DelaySupport {
 }
 
 impl DelaySupport {
-    /// The longest wait that is kept.
+    /// The longest wait.
     pub fn max(self) -> Duration {
         match self {
             Self::None => Duration::ZERO,
@@ -168,10 +159,7 @@ impl DelaySupport {
     }
 
     fn allows(self, feature: &'static str, wanted: Duration) -> Result<()> {
-        match wanted <= self.max() {
-            true => Ok(()),
-            false => Err(unsupported(feature, self.to_string())),
-        }
+        ensure(wanted <= self.max(), || unsupported(feature, self.to_string()))
     }
 }
 
@@ -183,25 +171,25 @@ pub enum LeaseSupport {
     Timed {
         /// The smallest step of a lease.
         grain: Duration,
-        /// Longest total from the reserve on, extensions included.
+        /// Longest total, extensions included.
         max: Option<Duration>,
     },
     /// The loss of the connection, or a deadline that this process keeps.
     Connection {
-        /// Longest total from the reserve on, extensions included.
+        /// Longest total, extensions included.
         max: Option<Duration>,
     },
 }
 
 impl LeaseSupport {
-    /// The longest total from the reserve on, if there is one.
+    /// The longest total, extensions included.
     pub fn max(self) -> Option<Duration> {
         match self {
             Self::Timed { max, .. } | Self::Connection { max } => max,
         }
     }
 
-    /// The smallest step of a lease; zero where the connection is the lease.
+    /// The smallest step of a lease, or zero.
     pub fn grain(self) -> Duration {
         match self {
             Self::Timed { grain, .. } => grain,
@@ -210,10 +198,8 @@ impl LeaseSupport {
     }
 
     pub(crate) fn allows(self, lease: Duration) -> Result<()> {
-        match self.max().is_some_and(|max| lease > max) || lease < self.grain() {
-            true => Err(unsupported("lease", self.to_string())),
-            false => Ok(()),
-        }
+        let is_kept = lease >= self.grain() && lease <= self.max().unwrap_or(lease);
+        ensure(is_kept, || unsupported("lease", self.to_string()))
     }
 }
 
@@ -221,9 +207,9 @@ impl LeaseSupport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fence {
-    /// An outcome counts exactly if nobody took the job since, also after the lease's end.
+    /// An outcome counts if nobody took the job since, also after the lease's end.
     Exact,
-    /// As `Exact`, but an outcome after the lease's end is refused even if nobody took the job.
+    /// An outcome after the lease's end is refused even if nobody took the job.
     ExpiryRefused,
     /// A late outcome may be taken for a current one.
     BestEffort,
@@ -239,7 +225,7 @@ pub enum Counts {
     UnstartedMayCount,
     /// The store has one counter: `attempt` is an upper bound, `lost` is zero.
     ///
-    /// Attempts above the job's own maximum are then taken for losses.
+    /// Attempts above the job's maximum are taken for losses.
     Merged,
 }
 
@@ -247,9 +233,9 @@ pub enum Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Priorities {
-    /// Whatever is ready and more urgent is taken first.
+    /// More urgent jobs are taken first.
     Strict,
-    /// More urgent jobs are preferred, others may slip in between.
+    /// More urgent jobs are preferred, others may slip in.
     BestEffort,
 }
 
@@ -257,7 +243,7 @@ pub enum Priorities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// One producer's sequential pushes to one queue and priority, never retried or released.
+    /// For one producer, queue and priority, if never retried or released.
     Fifo,
     /// Usually, but not promised.
     BestEffort,
@@ -271,7 +257,7 @@ pub enum Precision {
     Exact,
     /// An estimate.
     Estimate,
-    /// An estimate of the ready jobs; the delayed and the reserved ones are unknown and given as zero.
+    /// An estimate of the ready jobs; the delayed and reserved are given as zero.
     ReadyOnly,
 }
 
@@ -283,7 +269,7 @@ pub enum Listing {
     Exact,
     /// Some of them.
     Sampled,
-    /// The connection has no dead letters to read.
+    /// No letters can be read.
     None,
 }
 

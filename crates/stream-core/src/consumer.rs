@@ -1,8 +1,6 @@
 //! The loop that works jobs: fetch, execute, settle; a lease keeper beside it; an orderly stop.
 //!
-//! A free slot comes first. The fetcher takes as many jobs as there are free slots, each runs in a task
-//! of its own, its outcome goes to the settler of its queue, and the slot is free again when the store
-//! has answered. Nothing is reported done before that.
+//! Each job has a slot, from before its reserve until the store has answered its settlement.
 
 mod builder;
 mod caught;
@@ -13,15 +11,20 @@ mod lease;
 mod pick;
 mod settle;
 mod shared;
-mod stop;
 
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use std::{sync::Arc, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::DropGuard;
 
 use crate::{Error, ErrorKind, Handlers, QueueManager, Result};
 
 pub use builder::ConsumerBuilder;
 pub use event::Event;
+use fetch::{Fetcher, Subscribed, Until};
+use lease::keep;
+use settle::settle;
+use shared::Shared;
 
 /// A running consumer; dropping it begins a graceful stop that nobody waits for.
 ///
@@ -43,9 +46,8 @@ pub use event::Event;
 #[must_use = "dropping a consumer stops it"]
 #[derive(Debug)]
 pub struct Consumer {
-    stop: CancellationToken,
-    /// Taken by `shutdown`.
-    supervisor: Option<JoinHandle<Stopped>>,
+    stop: DropGuard,
+    supervisor: JoinHandle<Stopped>,
 }
 
 impl Consumer {
@@ -54,29 +56,23 @@ impl Consumer {
         ConsumerBuilder::new(queue.clone(), handlers)
     }
 
-    /// Takes no more jobs, lets the running ones end within the grace period, gives the rest back.
+    /// Takes no more jobs, lets those that run end within the grace period, gives the rest back.
     ///
-    /// Running handlers learn of it at once through `Context::cancelled`. Ends within the grace period
-    /// and a second, whatever handlers do.
+    /// `Context::cancelled` tells handlers at once. It ends within the grace period and a second.
     ///
     /// # Errors
     /// `Unexpected` if the consumer itself panicked.
     ///
     /// # Cancel safety
-    /// Dropping the future does not undo the stop; it goes on by itself.
-    pub async fn shutdown(mut self) -> Result<Stopped> {
-        self.stop.cancel();
-        let supervisor = self.supervisor.take().expect("only `shutdown` takes it, and consumes the consumer");
-        supervisor
-            .await
-            .map_err(|error| Error::new(ErrorKind::Unexpected, "core", "shutdown").caused_by(error))
+    /// A dropped stop goes on.
+    pub async fn shutdown(self) -> Result<Stopped> {
+        drop(self.stop);
+        stopped(self.supervisor).await
     }
 }
 
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+async fn stopped(supervisor: JoinHandle<Stopped>) -> Result<Stopped> {
+    supervisor.await.map_err(|error| Error::new(ErrorKind::Unexpected, "core", "consume").caused_by(error))
 }
 
 /// What a `drain` did.
@@ -97,8 +93,52 @@ pub struct Drained {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// Jobs still running at the end of the grace period that were aborted and given back.
+    /// Jobs aborted at the end of the grace period and given back.
     pub released: u64,
-    /// Jobs that could be neither ended nor given back; their leases end them.
+    /// Jobs neither ended nor given back; their leases end them.
     pub abandoned: u64,
+}
+
+/// Less than a second in all, to give jobs back and to close.
+const GIVE_BACK: Duration = Duration::from_millis(600);
+const CLOSE: Duration = Duration::from_millis(300);
+
+fn spawn(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Consumer {
+    let stop = shared.stop.clone().drop_guard();
+    Consumer { stop, supervisor: tokio::spawn(supervise(shared, until, subscription)) }
+}
+
+async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Stopped {
+    for queue in &shared.queues {
+        let settle = settle(shared.clone(), queue.clone());
+        tokio::spawn(shared.end.clone().run_until_cancelled_owned(settle));
+        let keep = keep(shared.clone(), queue.clone());
+        tokio::spawn(shared.end.clone().run_until_cancelled_owned(keep));
+    }
+    let subscription = Fetcher::new(shared.clone(), until).run(subscription).await;
+    // A drain ends here as well.
+    shared.stop.cancel();
+    if !all_slots_are_free(&shared, shared.settings.grace).await {
+        shared.abort.cancel();
+        all_slots_are_free(&shared, GIVE_BACK).await;
+    }
+    let abandoned = shared.settings.workers - shared.slots.available_permits();
+    shared.end.cancel();
+    if let Some(subscription) = subscription {
+        match timeout(CLOSE, subscription.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the subscription was not closed"),
+            Err(_) => tracing::warn!("the subscription was not closed in time"),
+        }
+    }
+    if abandoned > 0 {
+        tracing::warn!(abandoned, "jobs were not given back; their leases end them");
+    }
+    Stopped { released: shared.tally().1, abandoned: abandoned as u64 }
+}
+
+/// A slot is free when its job has ended and the store has answered.
+async fn all_slots_are_free(shared: &Shared, limit: Duration) -> bool {
+    let all = shared.slots.acquire_many(shared.settings.workers as u32);
+    timeout(limit, all).await.is_ok()
 }

@@ -1,4 +1,4 @@
-//! The jobs of one queue that were given up on: list, retry, remove, clear.
+//! The jobs of one queue that were given up on.
 
 use std::{fmt, sync::Arc};
 
@@ -8,11 +8,10 @@ use crate::{DeadLetterStore, Driver, Envelope, Error, ErrorKind, QueueName, Resu
 
 /// The jobs of one queue that were given up on.
 ///
-/// The methods are those of [`DeadLetterStore`], which says what they do.
+/// The methods are those of [`DeadLetterStore`].
 ///
 /// # Errors
-/// Of all of them: `Config` for a bad queue name or connection, `Unsupported` where the connection cannot
-/// read dead letters back, the driver's own.
+/// Of all: `Config` for a bad name; `Unsupported` where they cannot be read; the driver's own.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     place: Result<(Arc<dyn Driver>, QueueName)>,
@@ -29,13 +28,13 @@ impl DeadLetters {
         store.list(queue, after, limit).await
     }
 
-    /// Makes one ready again; false if there is no such letter or its unique key is held.
+    /// Makes one ready again; false if there is no such letter, or a waiting job holds its unique key.
     pub async fn retry(&self, id: &DeadLetterId) -> Result<bool> {
         let (store, queue) = self.store()?;
         store.retry(queue, id).await
     }
 
-    /// Makes all ready again; says how many.
+    /// Retries the letters there are now; says how many went.
     pub async fn retry_all(&self) -> Result<u64> {
         let (store, queue) = self.store()?;
         store.retry_all(queue).await
@@ -47,7 +46,7 @@ impl DeadLetters {
         store.remove(queue, id).await
     }
 
-    /// Removes all for good; says how many.
+    /// Removes all for good; says how many went.
     pub async fn clear(&self) -> Result<u64> {
         let (store, queue) = self.store()?;
         store.clear(queue).await
@@ -73,11 +72,11 @@ impl DeadLetters {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The store's own name for it; also the cursor for paging.
+    /// The store's name for it; the cursor for paging.
     pub id: DeadLetterId,
-    /// The job, or the bytes that could not be read as one.
+    /// The job, or bytes that are none.
     pub envelope: Result<Envelope, Undecodable>,
-    /// The attempt that ended with the burial.
+    /// The attempt that was the last.
     pub attempt: u32,
     /// How often it was lost before.
     pub lost: u32,
@@ -86,13 +85,13 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// A letter that was buried in its first attempt.
+    /// A letter of a first attempt.
     pub fn new(id: DeadLetterId, envelope: Result<Envelope, Undecodable>, error: impl Into<String>) -> Self {
         Self { id, envelope, attempt: 1, lost: 0, error: error.into() }
     }
 }
 
-/// The store's own name for a dead letter: always there, even without a job id; opaque.
+/// The store's name for a dead letter, even without a job id; opaque.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeadLetterId(Vec<u8>);
 
@@ -109,7 +108,7 @@ impl DeadLetterId {
 }
 
 impl fmt::Display for DeadLetterId {
-    /// Hexadecimal, to be typed again on a command line.
+    /// Hexadecimal, for command lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

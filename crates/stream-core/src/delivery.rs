@@ -8,16 +8,15 @@ use crate::{Envelope, JobId};
 
 /// One job on loan to one worker until it is settled or its lease ends.
 ///
-/// It can be serialised: another process may settle it on stores whose lease is
-/// [`Timed`](crate::LeaseSupport::Timed), and gets `LeaseLost` on the others.
+/// Another process may settle it where the lease is `Timed`, and gets `LeaseLost` elsewhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The job, or the bytes that could not be read as one.
+    /// The job, or bytes that are none.
     pub envelope: Result<Envelope, Undecodable>,
-    /// 1 + the deliveries of this job that ended with [`Outcome::Retry`].
+    /// 1 + the deliveries that ended with [`Outcome::Retry`].
     pub attempt: u32,
-    /// Deliveries of this job that ended with no outcome: crash, expiry, connection gone.
+    /// The deliveries that ended with no outcome: crash, expiry, connection gone.
     pub lost: u32,
     /// The error of the last `Retry` or `Bury`, where the store keeps it.
     pub last_error: Option<String>,
@@ -26,12 +25,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A first delivery without a past.
+    /// A first delivery.
     pub fn new(envelope: Result<Envelope, Undecodable>, receipt: Receipt) -> Self {
         Self { envelope, attempt: 1, lost: 0, last_error: None, receipt }
     }
 
-    /// The job's id, if its envelope says one.
+    /// The job's id, if it can be known.
     pub fn id(&self) -> Option<JobId> {
         match &self.envelope {
             Ok(envelope) => Some(envelope.id),
@@ -40,9 +39,9 @@ impl Delivery {
     }
 }
 
-/// What a driver needs to recognise its own delivery; opaque to all others.
+/// What a driver recognises its delivery by; opaque to others.
 ///
-/// At most [`RECEIPT_BYTES_MAX`](crate::RECEIPT_BYTES_MAX) bytes. `Debug` shows nothing of it.
+/// At most [`RECEIPT_BYTES_MAX`](crate::RECEIPT_BYTES_MAX) bytes; `Debug` shows none.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Receipt(Box<[u8]>);
 
@@ -64,7 +63,7 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// Bytes in a queue that cannot be read as an envelope; kept untouched by the store.
+/// Bytes in a queue that are no envelope; the store keeps them untouched.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Undecodable {
@@ -98,7 +97,7 @@ impl fmt::Debug for Undecodable {
     }
 }
 
-/// How a delivery ends. Exhaustive on purpose: a new outcome must break every driver.
+/// How a delivery ends. Exhaustive: a new outcome must break every driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Handled: forget the job.

@@ -8,33 +8,33 @@ use crate::{Capabilities, DeadLetter, DeadLetterId, Delivery, JobId, NewJob, Que
 
 /// A connection to a store that keeps jobs.
 ///
-/// A driver translates, it does not decide: it compares no attempts, computes no backoff, decodes no
-/// payload, logs no job failure. Programs use [`QueueManager`](crate::QueueManager) and the consumer.
+/// It translates, it does not decide: it compares no attempts, computes no backoff, decodes no
+/// payload, logs no job failure.
 ///
 /// # The contract
 /// Each sentence has a case of the same words in `stream-testkit`.
 ///
 /// *Batches.* Every operation takes many and answers each, answer *i* for item *i*; the driver splits
-/// by its store's limits itself. One refused item never fails its neighbours. Taken jobs win over
-/// errors: a reserve that half failed returns what it took. An empty batch is answered empty.
+/// by its store's limits. One refused item never fails its neighbours. A reserve that half failed
+/// returns what it took. An empty batch is answered empty.
 ///
 /// *Time.* Durations cross the contract, never timestamps; only the store's clock decides what is due,
 /// which lease has ended and what a rate allows.
 ///
 /// *Identity.* A job is the pair of queue and id: ids repeat across queues without harm.
 ///
-/// *Counts.* The store keeps two: `attempt` is 1 plus the deliveries ended by `Retry`, `lost` is the
-/// deliveries that ended with no outcome. `Release` counts in neither.
+/// *Counts.* `attempt` is 1 plus the deliveries ended by `Retry`, `lost` is the deliveries that ended
+/// with no outcome. `Release` counts in neither.
 ///
 /// *Fence.* A receipt is good for one delivery. A lease that ended but was not taken again is still
 /// good where the fence is `Exact`. A receipt of an earlier delivery is answered `LeaseLost` and
 /// changes nothing, whichever the outcome.
 ///
-/// *Undecodable.* Bytes that are no envelope are delivered as `Undecodable`, not dropped; the store
-/// keeps the bytes untouched through bury and dead-letter retry.
+/// *Undecodable.* Bytes that are no envelope are delivered as `Undecodable`, not dropped; bury and
+/// dead-letter retry keep them untouched.
 ///
-/// *Dropped futures.* Any future of a driver may be dropped at any point: what was pushed or taken
-/// is then either done or not done, never half done; what was taken comes back after its lease.
+/// *Dropped futures.* Any future may be dropped at any point: what was pushed or taken is done or not
+/// done, never half done; what was taken comes back after its lease.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// A short name for errors, logs and metrics, such as `redis`.
@@ -45,34 +45,34 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
 
     /// Stores jobs, each with its own answer.
     ///
-    /// A job whose id the queue already holds, waiting, reserved or dead, is not stored again and
-    /// answered `AlreadyStored`, where `Capabilities::repeated_push` says so; elsewhere a repeated push
-    /// may double the job, never lose it. A job whose unique key is held by a waiting or reserved job is not
-    /// stored and answered `Duplicate` with that job's id. `Stored` means that the job survives
-    /// whatever the connection's durability settings promise.
+    /// A job whose id the queue holds, waiting, reserved or dead, is not stored again and answered
+    /// `AlreadyStored`, where `Capabilities::repeated_push` says so; elsewhere a repeated push may
+    /// double the job, never lose it. A job whose unique key a waiting or reserved job holds is not
+    /// stored and answered `Duplicate` with that job's id. A `Stored` job survives what the
+    /// connection's durability settings promise.
     ///
     /// # Errors
-    /// `Unavailable`: certainly not stored. `OutcomeUnknown`: perhaps stored, push it again.
+    /// `Unavailable`: not stored. `OutcomeUnknown`: perhaps stored, push it again.
     async fn push(&self, queue: &QueueName, jobs: &[NewJob]) -> Vec<Result<Pushed>>;
 
     /// Opens a consumer's place at these queues; they need not exist before.
     ///
     /// # Errors
-    /// `Config` for no queues; `Unavailable` if the store must be asked and is not there.
+    /// `Config` for no queues; `Unavailable` if the store must be asked and is away.
     async fn subscribe(&self, queues: &[QueueName]) -> Result<Box<dyn Subscription>>;
 
     /// Ends deliveries; the only verb that does.
     ///
-    /// Where the store can, each is one atomic step. Where it must copy first, it proves the receipt,
-    /// writes the copy, awaits the confirm, and removes the original last: a crash duplicates, never
-    /// loses. Of several settlements of one delivery in a batch exactly one is answered `Ok`.
-    /// `Retry` and `Release` make the job ready not before `after`. If the dead letter cannot be
-    /// written the job stays. `Done` and `Bury` free the unique key; `Done`, `Bury` and `clear` let
-    /// the next job of a group go.
+    /// Where the store can, each is one atomic step. Where it must copy, it proves the receipt, writes
+    /// the copy, awaits the confirm and removes the original last: a crash duplicates, never loses. Of
+    /// several settlements of one delivery in a batch exactly one is answered `Ok`. `Retry` and
+    /// `Release` make the job ready not before `after`. If the dead letter cannot be written the job
+    /// stays. `Done` and `Bury` free the unique key; `Done`, `Bury` and `clear` let the next job of a
+    /// group go.
     ///
     /// # Errors
-    /// `LeaseLost`: the delivery is over, nothing was changed. `OutcomeUnknown`: settle it again; if
-    /// the answer is then `LeaseLost`, the first call had done it or the job was taken over.
+    /// `LeaseLost`: the delivery is over, nothing was changed. `OutcomeUnknown`: settle it again;
+    /// `LeaseLost` then says that the first call had done it or the job was taken over.
     async fn settle(&self, queue: &QueueName, settlements: &[Settlement<'_>]) -> Vec<Result<()>>;
 
     /// Makes leases end `lease` from now; never blocks on what the handler itself has locked.
@@ -81,10 +81,10 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// `LeaseLost` for a delivery that is over.
     async fn extend(&self, queue: &QueueName, deliveries: &[&Delivery], lease: Duration) -> Vec<Result<()>>;
 
-    /// False once the driver knows that the receipt is dead; local knowledge, no I/O.
+    /// False once the driver knows that the receipt is dead; no I/O.
     ///
-    /// The end of a timed lease is no such knowledge where the fence is `Exact`: until somebody takes
-    /// the job again its outcome counts.
+    /// Where the fence is `Exact` the end of a lease is no such knowledge: until somebody takes the
+    /// job again its outcome counts.
     fn is_current(&self, delivery: &Delivery) -> bool;
 
     /// How many jobs the queue holds; `Capabilities::depth` says how true that is.
@@ -92,17 +92,17 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
 
     /// Removes the waiting jobs; those reserved and dead are kept.
     ///
-    /// A job whose lease has ended counts as waiting, as it does in `depth`. A reserved job that is
-    /// retried or released after a `clear` waits as usual.
+    /// A job whose lease has ended counts as waiting, as in `depth`. A reserved job that is retried or
+    /// released after a `clear` waits as usual.
     async fn clear(&self, queue: &QueueName) -> Result<Cleared>;
 
     /// Judges server, schema, settings and permissions; empty if all is well.
     async fn check(&self) -> Result<Vec<Finding>>;
 
-    /// Ends the connection; only its owner does. Later calls are answered `Unavailable`.
+    /// Ends the connection; later calls are answered `Unavailable`.
     async fn close(&self) -> Result<()>;
 
-    /// The dead letters, if this connection can read them back.
+    /// The dead letters, if this connection can read them.
     fn dead_letters(&self) -> Option<&dyn DeadLetterStore>;
 }
 
@@ -113,30 +113,30 @@ pub trait Subscription: Send + Sync {
     ///
     /// Resolves for a push, a due job, an ended lease, a permit of a rate limit that had refused, a
     /// delivery in the driver's own buffer; or with nothing after `wait`. A zero `wait` asks the store
-    /// once. Naming a queue that turns out empty is fine; leaving out one that has work is not, but
-    /// for the store's documented grain.
+    /// once. It may name an empty queue, but leave out none that has work, but for the store's
+    /// documented grain.
     ///
     /// # Cancel safety
-    /// Dropping it loses no wake: what it had learnt is answered by the next call.
+    /// Dropping it loses no wake: the next call answers what it had learnt.
     async fn ready(&self, wait: Duration) -> Result<Vec<QueueName>>;
 
     /// Takes up to `max_jobs` ready jobs, the most urgent first; never waits for work.
     ///
     /// Each is leased for `lease`; of the ended leases only as many are taken back as are returned.
-    /// With a rate limit at most its `limit` of jobs are taken in any `window`, by all processes
-    /// together that name a limit for this queue; an empty queue spends no permit.
+    /// With a rate limit at most `limit` jobs are taken in any `window`, by all processes together
+    /// that name a limit for this queue; an empty queue spends no permit.
     ///
     /// # Errors
-    /// `Config` for a queue that was not subscribed to. Nothing was taken if there is an error.
+    /// `Config` for a queue that was not subscribed to. After an error nothing is taken.
     async fn reserve(&self, queue: &QueueName, request: Reserve) -> Result<Vec<Delivery>>;
 
-    /// Gives back what was fetched and not returned, at once; what was returned stays valid.
+    /// Gives back at once what was fetched and not returned; what was returned stays valid.
     ///
-    /// Dropping a subscription does the same as best it can. Other subscriptions are not disturbed.
+    /// A drop does the same as best it can. Other subscriptions are not disturbed.
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// Jobs that were given up on.
+/// The jobs that were given up on.
 #[async_trait]
 pub trait DeadLetterStore: Send + Sync {
     /// Up to `limit` letters, the oldest first, from behind `after`.
@@ -149,7 +149,7 @@ pub trait DeadLetterStore: Send + Sync {
 
     /// Makes one ready again with attempt 1, lost 0 and its last error.
     ///
-    /// False if there is no such letter, or if a waiting job holds its unique key: the letter stays.
+    /// False if there is no such letter, or a waiting job holds its unique key: the letter stays.
     async fn retry(&self, queue: &QueueName, id: &DeadLetterId) -> Result<bool>;
 
     /// Retries the letters there are now; says how many went.
@@ -171,9 +171,9 @@ pub trait DeadLetterStore: Send + Sync {
 pub enum Pushed {
     /// New in the queue.
     Stored(JobId),
-    /// A job with this id was there already.
+    /// A job with this id was there.
     AlreadyStored(JobId),
-    /// The unique key is held by the job with this id; the pushed one was not stored.
+    /// Not stored: the job with this id holds the unique key.
     Duplicate(JobId),
 }
 
@@ -218,27 +218,27 @@ impl Reserve {
     }
 }
 
-/// At most `limit` starts in any `window`, wherever the window begins.
+/// At most `limit` starts in any `window`, wherever it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Starts; at least 1.
+    /// At least 1.
     pub limit: u32,
-    /// The span of time; above zero.
+    /// Above zero, at most [`LONGEST`](crate::LONGEST).
     pub window: Duration,
 }
 
 impl RateLimit {
-    /// At most `limit` starts in any `window`.
+    /// `limit` starts in any `window`.
     pub const fn new(limit: u32, window: Duration) -> Self {
         Self { limit, window }
     }
 
-    /// At most `limit` starts in any second.
+    /// `limit` starts in any second.
     pub const fn per_second(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(1))
     }
 
-    /// At most `limit` starts in any minute.
+    /// `limit` starts in any minute.
     pub const fn per_minute(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(60))
     }
@@ -248,18 +248,18 @@ impl RateLimit {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Depth {
-    /// Could be taken now, leases that ended included.
+    /// Can be taken now; ended leases count here.
     pub ready: u64,
     /// Wait for their time.
     pub delayed: u64,
-    /// Are on loan.
+    /// Are leased.
     pub reserved: u64,
     /// Dead letters, where counting them is cheap.
     pub dead: Option<u64>,
 }
 
 impl Depth {
-    /// Counts of ready, delayed and reserved jobs.
+    /// These, and no word of the dead.
     pub fn new(ready: u64, delayed: u64, reserved: u64) -> Self {
         Self { ready, delayed, reserved, dead: None }
     }
@@ -276,7 +276,7 @@ pub struct Cleared {
 }
 
 impl Cleared {
-    /// All waiting jobs, the delayed ones too.
+    /// All waiting jobs.
     pub fn all(waiting: Option<u64>) -> Self {
         Self { waiting, delayed_too: true }
     }
@@ -287,7 +287,7 @@ impl Cleared {
     }
 }
 
-/// Something about the store that its owner should know or change.
+/// What the store's owner should know or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -300,7 +300,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Jobs can be lost, or the queue cannot work, until it is mended.
+    /// Jobs can be lost, or the queue cannot work.
     pub fn severe(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severe: true, what: what.into(), remedy: remedy.into() }
     }

@@ -1,4 +1,4 @@
-//! A job as it is stored: the envelope, and what a push adds to it.
+//! A job as it is stored.
 
 use std::{
     borrow::Cow,
@@ -11,13 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 
 use crate::{
     Backoff, BoxError, Error, ErrorKind, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, JobId, LONGEST, NAME_BYTES_MAX,
-    Priority, ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, wire,
+    Priority, ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, error::ensure, wire,
 };
 
 /// A job as stored, with everything that outlives a restart.
 ///
-/// Its bytes are a versioned MessagePack map, described in `docs/envelope.md`. Fields that this
-/// version does not know are kept and written again untouched.
+/// A versioned MessagePack map, see `docs/envelope.md`; unknown fields are kept untouched.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
@@ -25,7 +24,7 @@ pub struct Envelope {
     pub id: JobId,
     /// What the handler is found by.
     pub name: Cow<'static, str>,
-    /// The serialised job. Never logged, never shown by `Debug`.
+    /// The serialised job; `Debug` shows only its size.
     pub payload: Vec<u8>,
     /// How the payload is serialised.
     pub codec: Codec,
@@ -37,13 +36,13 @@ pub struct Envelope {
     pub backoff: Backoff,
     /// How long one attempt may run.
     pub timeout: Option<Duration>,
-    /// At most one job of a group is in flight, where the connection promises groups.
+    /// At most one job of a group is in flight, where the connection promises that.
     pub group: Option<String>,
-    /// At most one waiting job has this key, where the connection promises unique keys.
+    /// At most one waiting or reserved job has this key, where the connection promises that.
     pub unique_key: Option<String>,
     /// Users' own headers and the W3C `traceparent`; 8 KiB in all.
     pub headers: BTreeMap<String, String>,
-    /// When it was made, by the producer's clock: information only.
+    /// When it was made, by its maker's clock: information only.
     pub pushed_at: Option<SystemTime>,
     pub(crate) unknown: wire::Unknown,
 }
@@ -51,18 +50,13 @@ pub struct Envelope {
 impl Envelope {
     /// A job with the defaults.
     pub fn new(name: impl Into<Cow<'static, str>>, codec: Codec, payload: Vec<u8>) -> Self {
-        Self::with_id(JobId::new(), name, codec, payload)
+        Self::with_id(JobId::new(), name.into(), codec, payload)
     }
 
-    pub(crate) fn with_id(
-        id: JobId,
-        name: impl Into<Cow<'static, str>>,
-        codec: Codec,
-        payload: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn with_id(id: JobId, name: Cow<'static, str>, codec: Codec, payload: Vec<u8>) -> Self {
         Self {
             id,
-            name: name.into(),
+            name,
             payload,
             codec,
             priority: Priority::Default,
@@ -80,8 +74,7 @@ impl Envelope {
     /// The payload as a `T`.
     ///
     /// # Errors
-    /// `InvalidJob` if the bytes are no `T`, if the codec is `Raw`, or if it is JSON and the feature
-    /// `json` is off.
+    /// `InvalidJob` if it is none, if the codec is `Raw`, or JSON without the feature `json`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.codec.deserialize(&self.payload).map_err(|source| {
             let reason = without_payload(&source.to_string());
@@ -95,22 +88,22 @@ impl Envelope {
         wire::encode(self)
     }
 
-    /// Reads stored bytes; nothing of them is lost if they are no envelope.
+    /// Reads stored bytes.
     ///
     /// # Errors
-    /// The bytes and why they cannot be read: truncated, a newer major version, an illegal field.
+    /// The bytes and why they cannot be read: cut off, a newer major version, an illegal field.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Undecodable> {
         wire::decode(&bytes).map_err(|wire::Failure { id, reason }| Undecodable::new(bytes, id, reason))
     }
 
-    /// How many bytes `to_bytes` gives.
+    /// The length of `to_bytes`.
     pub fn encoded_len(&self) -> usize {
         self.to_bytes().len()
     }
 
     /// At least `encoded_len`, without encoding.
     pub(crate) fn rough_len(&self) -> usize {
-        /// More than all other fields at their limits: 8,192 headers of one byte take 80 KiB.
+        /// More than all at their limits: 8,192 headers of one byte take 80 KiB.
         const OTHER_FIELDS: usize = 100 * 1024;
         self.payload.len() + self.unknown.len() + OTHER_FIELDS
     }
@@ -120,23 +113,20 @@ impl Envelope {
     /// # Errors
     /// `InvalidJob` with the field and its limit.
     pub fn validate(&self) -> Result<()> {
-        bounded("the name", self.name.len(), 1, NAME_BYTES_MAX)?;
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         bounded("the headers", headers, 0, HEADERS_BYTES_MAX)?;
-        self.group.as_ref().map_or(Ok(()), |key| bounded("the group", key.len(), 1, GROUP_BYTES_MAX))?;
-        let unique = self.unique_key.as_ref();
-        unique.map_or(Ok(()), |key| bounded("the unique key", key.len(), 1, UNIQUE_KEY_BYTES_MAX))?;
-        if self.max_attempts == 0 {
-            return Err(Error::invalid_job("max_attempts must be at least 1"));
-        }
-        if self.timeout.is_some_and(|timeout| timeout.is_zero() || timeout > LONGEST) {
-            return Err(Error::invalid_job("the timeout must be above zero and at most 2^28-1 seconds"));
-        }
+        named("the name", Some(&self.name), NAME_BYTES_MAX)?;
+        named("the group", self.group.as_deref(), GROUP_BYTES_MAX)?;
+        named("the unique key", self.unique_key.as_deref(), UNIQUE_KEY_BYTES_MAX)?;
+        ensure(self.max_attempts > 0, || Error::invalid_job("max_attempts must be at least 1"))?;
+        ensure(self.timeout.is_none_or(|timeout| !timeout.is_zero() && timeout <= LONGEST), || {
+            Error::invalid_job("the timeout must be above zero and at most 2^28-1 seconds")
+        })?;
         self.backoff.validate()
     }
 }
 
-/// What serde says, without the parts that quote the payload: that comes before the last `expected`.
+/// Without the payload, which serde quotes before the last `expected`.
 fn without_payload(said: &str) -> String {
     if said.starts_with("missing field") || !said.contains('`') && !said.contains('"') {
         return format!(": {said}");
@@ -144,24 +134,20 @@ fn without_payload(said: &str) -> String {
     said.rsplit_once("expected ").map_or(String::new(), |(_, expected)| format!(": expected {expected}"))
 }
 
+fn named(what: &str, name: Option<&str>, max: usize) -> Result<()> {
+    name.map_or(Ok(()), |name| bounded(what, name.len(), 1, max))
+}
+
 fn bounded(what: &str, bytes: usize, min: usize, max: usize) -> Result<()> {
-    match (min..=max).contains(&bytes) {
-        true => Ok(()),
-        false => Err(Error::invalid_job(format!("{what} must have {min} to {max} bytes, not {bytes}"))),
-    }
+    let error = || Error::invalid_job(format!("{what} must have {min} to {max} bytes, not {bytes}"));
+    ensure((min..=max).contains(&bytes), error)
 }
 
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Header values, keys and the payload may hold secrets; names and sizes are enough to debug.
-        f.debug_struct("Envelope")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .field("priority", &self.priority)
-            .field("max_attempts", &self.max_attempts)
-            .field("payload_bytes", &self.payload.len())
-            .field("codec", &self.codec)
-            .finish_non_exhaustive()
+        // Payload, headers and keys may hold secrets.
+        let Self { id, name, priority, codec, payload, .. } = self;
+        write!(f, "Envelope({id}, {name}, {priority}, {} bytes of {codec:?})", payload.len())
     }
 }
 
@@ -207,9 +193,7 @@ impl Codec {
             Self::MessagePack => Ok(rmp_serde::to_vec_named(value)?),
             #[cfg(feature = "json")]
             Self::Json => Ok(serde_json::to_vec(value)?),
-            #[cfg(not(feature = "json"))]
-            Self::Json => Err("JSON payloads need the feature `json` of stream-core".into()),
-            Self::Raw => Err("a raw payload is bytes: push it with `Draft::raw`".into()),
+            _ => Err(self.refusal().into()),
         }
     }
 
@@ -218,14 +202,19 @@ impl Codec {
             Self::MessagePack => Ok(rmp_serde::from_slice(bytes)?),
             #[cfg(feature = "json")]
             Self::Json => Ok(serde_json::from_slice(bytes)?),
-            #[cfg(not(feature = "json"))]
-            Self::Json => Err("JSON payloads need the feature `json` of stream-core".into()),
-            Self::Raw => Err("a raw payload has no type: read `envelope().payload`".into()),
+            _ => Err(self.refusal().into()),
+        }
+    }
+
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Raw => "a raw payload has no type: see `Draft::raw` and `Envelope::payload`",
+            _ => "it needs the feature `json` of stream-core",
         }
     }
 }
 
-/// A job to be pushed: its envelope and what only the push needs.
+/// A job to push: its envelope and what only the push needs.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct NewJob {
@@ -233,7 +222,7 @@ pub struct NewJob {
     pub envelope: Envelope,
     /// Not delivered sooner than this after the push, by the store's clock.
     pub delay: Duration,
-    /// The routing key, where the connection promises routing; at most 255 bytes.
+    /// The routing key, where the connection promises that; at most 255 bytes.
     pub route: Option<String>,
 }
 
@@ -248,20 +237,16 @@ impl NewJob {
     /// # Errors
     /// `InvalidJob` with the field and its limit.
     pub fn validate(&self) -> Result<()> {
-        if self.delay > LONGEST {
-            return Err(Error::invalid_job("the delay must be at most 2^28-1 seconds (8.5 years)"));
-        }
-        self.route.as_ref().map_or(Ok(()), |key| bounded("the route", key.len(), 1, ROUTE_BYTES_MAX))?;
+        ensure(self.delay <= LONGEST, || Error::invalid_job("the delay must be at most 2^28-1 seconds"))?;
+        named("the route", self.route.as_deref(), ROUTE_BYTES_MAX)?;
         self.envelope.validate()
     }
 }
 
 impl fmt::Debug for NewJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The route is a key like those of the envelope: it may hold a secret.
-        f.debug_struct("NewJob")
-            .field("envelope", &self.envelope)
-            .field("delay", &self.delay)
-            .finish_non_exhaustive()
+        // The route may hold a secret.
+        let Self { envelope, delay, .. } = self;
+        write!(f, "NewJob({envelope:?} in {delay:?})")
     }
 }

@@ -1,4 +1,4 @@
-//! The one error type: a kind to act on, where it happened, and why.
+//! The one error type.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
@@ -9,9 +9,9 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a queue operation; act on its [`kind`](Error::kind). Cheap to clone.
+/// A failure; act on its [`kind`](Error::kind). Cheap to clone.
 ///
-/// It shows no payload, receipt or credential: whoever builds one keeps them out of it.
+/// Whoever builds one keeps payloads, receipts and credentials out of it.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -28,34 +28,34 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The store did not do it and can be asked again: no connection, busy, shutting down, full.
+    /// The store did not do it; ask again: no connection, busy, shutting down, full.
     Unavailable,
-    /// The store may have done it: the answer was lost. Ask again; pushes are recognised by their id.
+    /// The answer was lost: the store may have done it. Ask again.
     OutcomeUnknown,
-    /// The delivery is no longer yours: its lease ended and was taken over, or it was settled.
+    /// The delivery is over: settled, or its lease ended and it was taken over.
     LeaseLost,
-    /// The connection does not promise this; use another connection or ask for less.
+    /// The connection does not promise this: use another or ask for less.
     Unsupported {
         /// The ability, such as `push delay`.
         feature: &'static str,
-        /// What the connection does promise, such as `up to 15 minutes`.
+        /// What it does promise, such as `up to 15 minutes`.
         limit: String,
     },
-    /// The job itself is wrong: too large, not serialisable, an illegal name, key or duration.
+    /// The job is wrong: too large, not serialisable, an illegal name, key or duration.
     InvalidJob,
-    /// A setting is wrong: change it; asking again does not help.
+    /// A setting is wrong: change it.
     Config,
-    /// Anything else; please report it if it is not the store's own trouble.
+    /// Anything else; report it unless it is the store's trouble.
     Unexpected,
 }
 
 impl Error {
-    /// Makes an error: what kind, on which driver (such as `redis`), in which operation.
+    /// An error of a driver, such as `redis`, in an operation.
     pub fn new(kind: ErrorKind, driver: &'static str, operation: &'static str) -> Self {
         Self(Arc::new(Inner { kind, driver, operation, detail: None, source: None }))
     }
 
-    /// Says in a few words what was wrong and what to do. No secrets, no payloads.
+    /// Says what was wrong and what to do.
     #[must_use]
     pub fn explained(mut self, detail: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.0).detail = Some(detail.into());
@@ -74,7 +74,7 @@ impl Error {
         &self.0.kind
     }
 
-    /// Whether the same call may succeed later: `Unavailable` or `OutcomeUnknown`.
+    /// Whether to ask again: `Unavailable` or `OutcomeUnknown`.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::OutcomeUnknown)
     }
@@ -86,6 +86,14 @@ impl Error {
     pub(crate) fn invalid_job(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidJob, "core", "push").explained(detail)
     }
+}
+
+pub(crate) fn ensure(holds: bool, error: impl FnOnce() -> Error) -> Result<()> {
+    holds.then_some(()).ok_or_else(error)
+}
+
+pub(crate) fn unanswered<T>(driver: &'static str, operation: &'static str) -> Result<T> {
+    Err(Error::new(ErrorKind::Unexpected, driver, operation).explained("the driver gave no answer"))
 }
 
 impl fmt::Display for ErrorKind {
@@ -141,7 +149,7 @@ impl PushManyError {
         Self { results }
     }
 
-    /// The answer for each job, in the order in which they were given.
+    /// The answer for each job, in their order.
     pub fn results(&self) -> &[Result<Pushed>] {
         &self.results
     }
@@ -162,7 +170,7 @@ impl fmt::Display for PushManyError {
 impl StdError for PushManyError {}
 
 impl From<PushManyError> for Error {
-    /// The first job's error, with the whole answer as its source.
+    /// The first error, with the whole answer as its source.
     fn from(error: PushManyError) -> Self {
         let kind = error.failed().next().map_or(ErrorKind::Unexpected, |(_, first)| first.kind().clone());
         Self::new(kind, "core", "push many").explained(error.to_string()).caused_by(error)

@@ -1,9 +1,9 @@
-//! Code for jobs: handlers, the registry that finds them, and middleware around them.
+//! Code for jobs.
 
 mod context;
 mod registry;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use crate::{Job, JobError};
 
@@ -11,14 +11,13 @@ pub use context::Context;
 pub use registry::{Handlers, Next};
 pub(crate) use registry::{Registry, Runnable};
 
-/// What a handler answers: `Ok`, or how it failed; `?` on any error means a retry with backoff.
+/// What a handler answers; `?` on any error means a retry with backoff.
 pub type JobResult = Result<(), JobError>;
 
 /// Code for a job; state is `self`.
 ///
-/// Implement it for your application's struct, or pass an `async fn(job, cx) -> JobResult`. A panic
-/// or a timeout counts as a retry. The future is dropped at a timeout, at the end of the grace
-/// period of a shutdown, and never else.
+/// Implement it, or pass an `async fn(job, cx) -> JobResult`. A panic or a timeout is a retry. The
+/// future is dropped only at a timeout or the end of a grace period.
 ///
 /// ```
 /// # use serde::{Serialize, Deserialize};
@@ -32,13 +31,11 @@ pub type JobResult = Result<(), JobError>;
 ///         if job.cents > self.limit {
 ///             return Err(JobError::bury("above the limit"));
 ///         }
-///         println!("charging {} cents, attempt {}", job.cents, cx.attempt());
 ///         Ok(())
 ///     }
 /// }
 ///
 /// let handlers = Handlers::new().register::<Charge>(App { limit: 10_000 });
-/// # drop(handlers);
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle the job `{J}`",
@@ -48,9 +45,9 @@ pub trait Handler<J>: Send + Sync + 'static {
     /// Runs one attempt of the job.
     fn handle(&self, job: J, cx: Context) -> impl Future<Output = JobResult> + Send;
 
-    /// Called after the job was buried, in the process that buried it.
+    /// Called after the job was buried, by the process that did.
     ///
-    /// At most once per burial; not after a crash in between, not for payloads that are no `J`.
+    /// At most once per burial; not after a crash in between, nor for payloads that are no `J`.
     fn failed(&self, job: J, error: &JobError, cx: Context) -> impl Future<Output = ()> + Send {
         let _ = (job, error, cx);
         async {}
@@ -77,12 +74,12 @@ where
     }
 }
 
-/// A job that carries its own code, for jobs without state: `Handlers::register_job::<J>()`.
+/// A job that carries its own code: `Handlers::register_job::<J>()`.
 pub trait SelfHandling: Job {
     /// Runs one attempt.
     fn handle(self, cx: Context) -> impl Future<Output = JobResult> + Send;
 
-    /// Called after the job was buried; see [`Handler::failed`].
+    /// As [`Handler::failed`].
     fn failed(self, error: &JobError, cx: Context) -> impl Future<Output = ()> + Send {
         let _ = (error, cx);
         async {}

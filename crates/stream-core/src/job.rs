@@ -1,4 +1,4 @@
-//! A job as its user defines it: a payload with a name and defaults, no code.
+//! A job as its user defines it.
 
 use std::time::Duration;
 
@@ -6,12 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Backoff, Codec, Draft, LONGEST, NAME_BYTES_MAX, Priority, queue_name::is_queue_name};
 
-/// Where jobs go when nothing else is said.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 
-/// A payload with a name and defaults; no code, so that a producer need not link the worker.
+/// A payload with a name and defaults, no code.
 ///
-/// Constants that cannot be kept fail the build, at the first push or `register` of the job.
+/// Illegal constants fail the build, at the first push or `register`.
 ///
 /// ```
 /// # use serde::{Serialize, Deserialize};
@@ -31,11 +30,10 @@ pub(crate) const DEFAULT_QUEUE: &str = "default";
 /// ```compile_fail
 /// # use serde::{Serialize, Deserialize};
 /// # use stream_core::{Draft, Job};
-/// #[derive(Serialize, Deserialize)]
-/// struct Wrong;
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Wrong;
 /// impl Job for Wrong {
-///     const NAME: &'static str = "wrong";
-///     const QUEUE: &'static str = "no spaces please";
+///     const NAME: &'static str = "";
 /// }
 /// Draft::new(Wrong);
 /// ```
@@ -46,9 +44,9 @@ pub(crate) const DEFAULT_QUEUE: &str = "default";
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// What the handler is found by: 1 to 255 bytes, the same in every program.
     const NAME: &'static str;
-    /// Where it is pushed to when nothing else is said.
+    /// Where it is pushed to unless set.
     const QUEUE: &'static str = DEFAULT_QUEUE;
-    /// How urgent it is when nothing else is said.
+    /// How urgent it is unless set.
     const PRIORITY: Priority = Priority::Default;
     /// How many times it may fail before it is buried; at least 1.
     const MAX_ATTEMPTS: u32 = 25;
@@ -60,25 +58,21 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const CODEC: Codec = Codec::MessagePack;
 
     /// The job with options, not bound to a manager.
-    fn draft(self) -> Draft
-    where
-        Self: Sized,
-    {
+    fn draft(self) -> Draft {
         Draft::new(self)
     }
 }
 
-/// Checks the constants of `J`; evaluated by the compiler.
 pub(crate) const fn check<J: Job>() {
     assert!(!J::NAME.is_empty() && J::NAME.len() <= NAME_BYTES_MAX, "Job::NAME must have 1 to 255 bytes");
     assert!(is_queue_name(J::QUEUE), "Job::QUEUE must be 1 to 48 of A-Z a-z 0-9 _ -");
     assert!(J::MAX_ATTEMPTS >= 1, "Job::MAX_ATTEMPTS must be at least 1");
     if let Some(timeout) = J::TIMEOUT {
-        assert!(!timeout.is_zero(), "Job::TIMEOUT must not be zero");
-        assert!(timeout.as_nanos() <= LONGEST.as_nanos(), "Job::TIMEOUT must be at most 2^28-1 seconds");
+        let is_kept = !timeout.is_zero() && timeout.as_nanos() <= LONGEST.as_nanos();
+        assert!(is_kept, "Job::TIMEOUT must be above zero and at most 2^28-1 seconds");
     }
     let backoff = J::BACKOFF;
-    assert!(backoff.problem().is_none(), "Job::BACKOFF is out of range: see Backoff::validate");
+    assert!(backoff.problem().is_none(), "Job::BACKOFF is out of range");
     // A value with a destructor cannot be dropped at compile time.
     std::mem::forget(backoff);
 }

@@ -1,4 +1,4 @@
-//! How a job failed and what is to become of it.
+//! How a job failed.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -6,8 +6,7 @@ use crate::BoxError;
 
 /// How a job failed and what is to become of it.
 ///
-/// Not a `std::error::Error`, so that `?` converts any error into a retry with the job's backoff.
-/// For another verdict: `.map_err(JobError::bury)?`.
+/// `?` converts any error into a retry; for another verdict: `.map_err(JobError::bury)?`.
 pub struct JobError {
     verdict: Verdict,
     error: BoxError,
@@ -19,16 +18,16 @@ pub struct JobError {
 pub enum Verdict {
     /// Again after the job's backoff, or buried when its attempts are used up.
     Retry,
-    /// Again after this time, or buried when its attempts are used up.
+    /// The same after this time.
     RetryAfter(Duration),
     /// To the dead letters at once.
     Bury,
-    /// Not run after all: again after this time, counting no attempt.
+    /// Again after this time, counting no attempt.
     Release(Duration),
 }
 
 impl JobError {
-    /// Again after the job's backoff; what `?` does.
+    /// Again after the job's backoff, as `?`.
     pub fn retry(error: impl Into<BoxError>) -> Self {
         Self { verdict: Verdict::Retry, error: error.into() }
     }
@@ -38,17 +37,17 @@ impl JobError {
         Self { verdict: Verdict::RetryAfter(after), error: error.into() }
     }
 
-    /// To the dead letters at once: trying again cannot help.
+    /// To the dead letters at once.
     pub fn bury(error: impl Into<BoxError>) -> Self {
         Self { verdict: Verdict::Bury, error: error.into() }
     }
 
-    /// Not run after all: again at once, counting no attempt.
+    /// Again at once, counting no attempt.
     pub fn release() -> Self {
         Self::release_after(Duration::ZERO)
     }
 
-    /// Not run after all: again after this time, counting no attempt.
+    /// Again after this time, counting no attempt.
     pub fn release_after(after: Duration) -> Self {
         Self { verdict: Verdict::Release(after), error: "released".into() }
     }
@@ -78,7 +77,7 @@ impl<E: Into<BoxError>> From<E> for JobError {
 }
 
 impl fmt::Display for JobError {
-    /// The error and its sources, each once: `could not send: connection refused`.
+    /// The error and its sources: `could not send: connection refused`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.error.to_string();
         let mut cause = self.error.source();

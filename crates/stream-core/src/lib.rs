@@ -1,35 +1,31 @@
 //! One job queue for every store: the contract, the retry logic and the consumer.
 //!
-//! Add this crate and one driver, such as `stream-memory`. Define a job as a serde struct, push it
-//! through a [`QueueManager`], work it with a `Consumer` (feature `worker`, on by default).
+//! Add a driver, such as `stream-memory`. Define a job as a serde struct, push it with a
+//! [`QueueManager`], work it with a `Consumer` (feature `worker`, on by default).
 //!
 //! ```
-//! use serde::{Deserialize, Serialize};
-//! use std::time::Duration;
-//! use stream_core::{Backoff, Job, Priority, QueueManager, Result};
-//!
+//! # use serde::{Deserialize, Serialize};
+//! # use std::time::Duration;
+//! # use stream_core::{Backoff, Job, Priority, QueueManager, Result};
 //! #[derive(Serialize, Deserialize)]
-//! struct SendWelcomeEmail {
-//!     user_id: u64,
-//! }
+//! struct SendWelcomeEmail { user_id: u64 }
 //!
 //! impl Job for SendWelcomeEmail {
 //!     const NAME: &'static str = "send_welcome_email";
 //! }
 //!
-//! async fn sign_up(queue: &QueueManager) -> Result<()> {
-//!     queue.push(SendWelcomeEmail { user_id: 7 })
-//!         .on_queue("emails")
-//!         .delay(Duration::from_secs(60))
-//!         .with_priority(Priority::High)
-//!         .backoff(Backoff::exponential(Duration::from_secs(5), 2.0))
-//!         .await?;
-//!     Ok(())
-//! }
+//! # async fn example(queue: QueueManager) -> Result<()> {
+//! queue.push(SendWelcomeEmail { user_id: 7 })
+//!     .on_queue("emails")
+//!     .delay(Duration::from_secs(60))
+//!     .with_priority(Priority::High)
+//!     .backoff(Backoff::exponential(Duration::from_secs(5), 2.0))
+//!     .await?;
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! Who writes a driver starts at [`Driver`]: its documentation is the contract, sentence by
-//! sentence, and the crate `stream-testkit` has a case for each sentence.
+//! [`Driver`] documents what a driver promises; `stream-testkit` has a case for each sentence.
 
 mod backoff;
 mod capabilities;
@@ -58,16 +54,12 @@ mod wire;
 pub use async_trait::async_trait;
 
 pub use backoff::Backoff;
-pub use capabilities::{
-    Capabilities, Counts, DelaySupport, Fence, LeaseSupport, Listing, Order, Precision, Priorities, Support,
-};
+pub use capabilities::*;
 #[cfg(feature = "worker")]
 pub use consumer::{Consumer, ConsumerBuilder, Drained, Event, Stopped};
 pub use dead_letters::{DeadLetter, DeadLetterId, DeadLetters};
 pub use delivery::{Delivery, Outcome, Receipt, Settlement, Undecodable};
-pub use driver::{
-    Cleared, DeadLetterStore, Depth, Driver, Finding, Pushed, RateLimit, Reserve, Subscription,
-};
+pub use driver::*;
 pub use envelope::{Codec, Envelope, NewJob};
 pub use error::{BoxError, Error, ErrorKind, PushManyError, Result};
 #[cfg(feature = "worker")]
@@ -75,10 +67,7 @@ pub use handler::{Context, Handler, Handlers, JobResult, Next, SelfHandling};
 pub use job::Job;
 pub use job_error::{JobError, Verdict};
 pub use job_id::JobId;
-pub use limits::{
-    ERROR_BYTES_MAX, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, LONGEST, NAME_BYTES_MAX, RECEIPT_BYTES_MAX,
-    ROUTE_BYTES_MAX, UNIQUE_KEY_BYTES_MAX,
-};
+pub use limits::*;
 pub use manager::QueueManager;
 pub use priority::Priority;
 pub use push::{Draft, IntoDraft, Push};

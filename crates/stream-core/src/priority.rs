@@ -2,18 +2,18 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Error, ErrorKind};
+use crate::Error;
 
-/// How urgent a job is; a more urgent one of the same queue is taken first.
+/// How urgent a job is beside others of its queue.
 ///
-/// How strictly depends on the store: see [`Capabilities::priorities`](crate::Capabilities::priorities).
+/// How strictly: see [`Capabilities::priorities`](crate::Capabilities::priorities).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Priority {
     /// Before all others.
     Critical,
     /// Before `Default` and `Low`.
     High,
-    /// What a job has when nothing is said.
+    /// Unless set.
     #[default]
     Default,
     /// When nothing else is ready.
@@ -58,9 +58,9 @@ impl FromStr for Priority {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|priority| priority.as_str() == name).ok_or_else(|| {
-            Error::new(ErrorKind::Config, "core", "priority")
-                .explained(format!("`{name}` is none of critical, high, default, low"))
+        let found = Self::ALL.into_iter().find(|priority| priority.as_str() == name);
+        found.ok_or_else(|| {
+            Error::config("priority", format!("`{name}` is not critical, high, default or low"))
         })
     }
 }

@@ -1,17 +1,15 @@
-//! A queue's name, checked once and legal on every store.
+//! A queue's name, legal on every store.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// A checked queue name: 1 to 48 of `A-Z a-z 0-9 _ -`.
 ///
-/// Short enough that SQS, which allows 80 characters, has room for a prefix of 16 and our suffixes.
-/// Names that differ only in case are different queues.
+/// Of the 80 of SQS this leaves room for a prefix of 16 and our suffixes. Case counts.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName(Arc<str>);
 
-/// Longest queue name, in bytes.
 const NAME_MAX: usize = 48;
 
 impl QueueName {
@@ -25,8 +23,7 @@ impl QueueName {
             return Ok(Self(Arc::from(name)));
         }
         let shown: String = name.chars().take(NAME_MAX).collect();
-        Err(Error::new(ErrorKind::Config, "core", "queue name")
-            .explained(format!("{shown:?} must be 1 to {NAME_MAX} of A-Z a-z 0-9 _ -")))
+        Err(Error::config("queue name", format!("{shown:?} must be 1 to {NAME_MAX} of A-Z a-z 0-9 _ -")))
     }
 
     /// The name as text.
@@ -35,7 +32,7 @@ impl QueueName {
     }
 }
 
-/// Whether `name` is a legal queue name; `const`, so that `Job::QUEUE` is checked by the compiler.
+/// `const`, so that the compiler checks `Job::QUEUE`.
 pub(crate) const fn is_queue_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;

@@ -1,7 +1,6 @@
 //! A job taken by hand: complete, fail, release or extend it.
 
 use std::{
-    slice,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,16 +11,15 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Delivery, Driver, Envelope, Error, ErrorKind, JobError, Outcome, QueueName, Result, Settlement, decide,
-    manager::check_lease, random::random, retry,
+    Delivery, Driver, Envelope, ErrorKind, JobError, Outcome, QueueName, Result, Settlement, decide,
+    error::unanswered, manager::check_lease, random::random, retry::runnable,
 };
 
 /// A job taken by [`QueueManager::pop`](crate::QueueManager::pop) or `reserve`.
 ///
-/// It comes back after its lease unless it is completed, failed or released. Dropping it releases it
-/// as best it can: inside a tokio runtime, with the feature `worker`. All methods take `&self`, so
-/// that a call that met an outage can be repeated.
-#[must_use = "it comes back after its lease unless completed, failed or released"]
+/// It comes back after its lease unless completed, failed or released; each can be repeated. A drop
+/// releases it inside a tokio runtime, with the feature `worker`.
+#[must_use = "complete, fail or release it"]
 #[derive(Debug)]
 pub struct ReservedJob {
     driver: Arc<dyn Driver>,
@@ -31,18 +29,19 @@ pub struct ReservedJob {
 }
 
 impl ReservedJob {
-    /// Wraps a delivery that can be run; buries one that cannot, and says so with `None`.
+    /// `None` for what cannot be run: it is buried.
     pub(crate) async fn accept(
         driver: &Arc<dyn Driver>,
         queue: &QueueName,
         delivery: Delivery,
     ) -> Result<Option<Self>> {
-        let counts = driver.capabilities().counts;
-        let Some(outcome) = retry::unrunnable(&delivery, counts, retry::max_lost(counts)) else {
-            let (driver, queue) = (driver.clone(), queue.clone());
-            return Ok(Some(Self { driver, queue, delivery: Arc::new(delivery), is_over: false.into() }));
-        };
-        settle(&**driver, queue, &delivery, &outcome).await.map(|()| None)
+        let (driver, queue, delivery) = (driver.clone(), queue.clone(), Arc::new(delivery));
+        let mut job = Self { driver, queue, delivery, is_over: true.into() };
+        if let Err(outcome) = runnable(&job.delivery, job.driver.capabilities().counts, None) {
+            return job.settle(&outcome).await.map(|()| None);
+        }
+        job.is_over = false.into();
+        Ok(Some(job))
     }
 
     /// The job as it is stored.
@@ -58,7 +57,7 @@ impl ReservedJob {
     /// The payload as a `T`.
     ///
     /// # Errors
-    /// `InvalidJob` if it is none; `fail` the job with [`JobError::bury`] then.
+    /// `InvalidJob` if it is none; `fail` it with [`JobError::bury`].
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.envelope().decode()
     }
@@ -66,7 +65,7 @@ impl ReservedJob {
     /// Ends the job: it is done.
     ///
     /// # Errors
-    /// `LeaseLost` if its lease ended and it was taken again, or it is over; the driver's own.
+    /// `LeaseLost` if it is over or was taken again; the driver's own.
     pub async fn complete(&self) -> Result<()> {
         self.settle(&Outcome::Done).await
     }
@@ -80,7 +79,7 @@ impl ReservedJob {
         self.settle(&outcome).await.map(|()| outcome)
     }
 
-    /// Gives the job back: ready at once, counting no attempt.
+    /// Gives the job back: again at once, counting no attempt.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
@@ -95,27 +94,18 @@ impl ReservedJob {
     pub async fn extend(&self, lease: Duration) -> Result<()> {
         check_lease(lease, &self.driver.capabilities())?;
         let extended = self.driver.extend(&self.queue, &[&self.delivery], lease).await.pop();
-        extended.unwrap_or_else(|| Err(Error::new(ErrorKind::Unexpected, self.driver.name(), "extend")))
+        extended.unwrap_or_else(|| unanswered(self.driver.name(), "extend"))
     }
 
     async fn settle(&self, outcome: &Outcome) -> Result<()> {
-        let settled = settle(&*self.driver, &self.queue, &self.delivery, outcome).await;
+        let settlement = Settlement::new(&self.delivery, outcome);
+        let settled = self.driver.settle(&self.queue, &[settlement]).await.pop();
+        let settled = settled.unwrap_or_else(|| unanswered(self.driver.name(), "settle"));
         if settled.as_ref().err().is_none_or(|error| error.kind() == &ErrorKind::LeaseLost) {
             self.is_over.store(true, Ordering::Relaxed);
         }
         settled
     }
-}
-
-async fn settle(
-    driver: &dyn Driver,
-    queue: &QueueName,
-    delivery: &Delivery,
-    outcome: &Outcome,
-) -> Result<()> {
-    let settlement = Settlement::new(delivery, outcome);
-    let settled = driver.settle(queue, slice::from_ref(&settlement)).await.pop();
-    settled.unwrap_or_else(|| Err(Error::new(ErrorKind::Unexpected, driver.name(), "settle")))
 }
 
 #[cfg(feature = "worker")]
@@ -124,12 +114,12 @@ impl Drop for ReservedJob {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
-        // Without a runtime nothing can be sent from here: the lease ends it.
+        // Without a runtime the lease ends it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (driver, queue, delivery) = (self.driver.clone(), self.queue.clone(), self.delivery.clone());
             runtime.spawn(async move {
                 let release = Outcome::Release { after: Duration::ZERO };
-                settle(&*driver, &queue, &delivery, &release).await
+                driver.settle(&queue, &[Settlement::new(&delivery, &release)]).await
             });
         }
     }

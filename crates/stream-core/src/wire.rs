@@ -1,27 +1,25 @@
 //! The bytes of an envelope: one MessagePack map with string keys, version 1.
 //!
-//! `docs/envelope.md` describes it field by field; the golden files under `tests/golden` hold it
-//! still. A field with its default is left out; an unknown field is kept as the bytes it came in.
+//! Described in `docs/envelope.md`. A default is left out, an unknown field kept as it came.
 
-use std::{borrow::Cow, time::Duration, time::SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rmp::{Marker, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{Backoff, Codec, Envelope, JobId, Priority};
 
-/// The major version that this code reads and writes.
 const VERSION: u64 = 1;
-/// Part of version 1: what a missing field means never changes with a default of the library.
+/// Part of version 1: what a missing field means never changes.
 pub(crate) const MAX_ATTEMPTS_DEFAULT: u32 = 25;
-/// More fields are refused: no version needs them, and the head of the map counts to 65,535.
+/// The head of the map counts to 65,535.
 const FIELDS_MAX: u32 = 1_000;
-/// Deeper values are refused, so that hostile bytes cannot exhaust the stack.
+/// So that hostile bytes cannot exhaust the stack.
 const DEPTH_MAX: usize = 32;
 /// Bytes of the head of the map.
 const HEAD: usize = 3;
 
-/// The fields that this version does not know: whole key-value pairs, in their order.
+/// Fields of another version, in their order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Unknown {
     bytes: Vec<u8>,
@@ -34,7 +32,6 @@ impl Unknown {
     }
 }
 
-/// Why bytes are no envelope, and the id if it was read before that.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) id: Option<JobId>,
@@ -44,24 +41,21 @@ pub(crate) struct Failure {
 pub(crate) fn encode(envelope: &Envelope) -> Vec<u8> {
     let mut out = Writer { bytes: Vec::with_capacity(envelope.payload.len() + 128), fields: 0 };
     out.bytes.resize(HEAD, 0);
-    out.field("v", &VERSION);
+    out.field("v", Some(VERSION));
     out.binary("id", envelope.id.as_bytes());
-    out.field("name", &envelope.name);
+    out.field("name", Some(&envelope.name));
     out.binary("payload", &envelope.payload);
     out.unless_default("codec", envelope.codec.as_str(), Codec::MessagePack.as_str());
     out.unless_default("priority", envelope.priority.as_str(), Priority::Default.as_str());
-    out.unless_default("max_attempts", &envelope.max_attempts, &MAX_ATTEMPTS_DEFAULT);
-    if envelope.backoff != Backoff::DEFAULT {
-        out.field("backoff", &Waits::from(&envelope.backoff));
-    }
-    out.if_some("timeout_ms", envelope.timeout.map(ms));
-    out.if_some("group", envelope.group.as_ref());
-    out.if_some("unique_key", envelope.unique_key.as_ref());
-    if !envelope.headers.is_empty() {
-        out.field("headers", &envelope.headers);
-    }
+    out.unless_default("max_attempts", envelope.max_attempts, MAX_ATTEMPTS_DEFAULT);
+    let backoff = Some(&envelope.backoff).filter(|backoff| **backoff != Backoff::DEFAULT);
+    out.field("backoff", backoff.map(Waits::from));
+    out.field("timeout_ms", envelope.timeout.map(ms));
+    out.field("group", envelope.group.as_ref());
+    out.field("unique_key", envelope.unique_key.as_ref());
+    out.field("headers", Some(&envelope.headers).filter(|headers| !headers.is_empty()));
     let since = envelope.pushed_at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    out.if_some("pushed_at_ms", since.map(|since| since.as_millis() as u64));
+    out.field("pushed_at_ms", since.map(|since| since.as_millis() as u64));
     out.finish(&envelope.unknown)
 }
 
@@ -70,7 +64,7 @@ struct Writer {
     fields: u16,
 }
 
-const INFALLIBLE: &str = "writing plain values to memory cannot fail";
+const INFALLIBLE: &str = "writing to memory cannot fail";
 
 impl Writer {
     fn key(&mut self, key: &str) {
@@ -78,9 +72,11 @@ impl Writer {
         encode::write_str(&mut self.bytes, key).expect(INFALLIBLE);
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
-        self.key(key);
-        rmp_serde::encode::write_named(&mut self.bytes, value).expect(INFALLIBLE);
+    fn field<T: Serialize>(&mut self, key: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.key(key);
+            rmp_serde::encode::write_named(&mut self.bytes, &value).expect(INFALLIBLE);
+        }
     }
 
     fn binary(&mut self, key: &str, value: &[u8]) {
@@ -88,16 +84,8 @@ impl Writer {
         encode::write_bin(&mut self.bytes, value).expect(INFALLIBLE);
     }
 
-    fn unless_default<T: Serialize + PartialEq + ?Sized>(&mut self, key: &str, value: &T, default: &T) {
-        if value != default {
-            self.field(key, value);
-        }
-    }
-
-    fn if_some<T: Serialize>(&mut self, key: &str, value: Option<T>) {
-        if let Some(value) = value {
-            self.field(key, &value);
-        }
+    fn unless_default<T: Serialize + PartialEq>(&mut self, key: &str, value: T, default: T) {
+        self.field(key, Some(value).filter(|value| *value != default));
     }
 
     fn finish(mut self, unknown: &Unknown) -> Vec<u8> {
@@ -108,7 +96,7 @@ impl Writer {
     }
 }
 
-/// A backoff in whole milliseconds: with a first wait and its factor, or with a list.
+/// A backoff: a first wait and its factor, or a list.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Waits {
@@ -137,16 +125,16 @@ impl From<&Backoff> for Waits {
 
 impl From<Waits> for Backoff {
     fn from(waits: Waits) -> Self {
-        let wait = Duration::from_millis;
+        let from_ms = Duration::from_millis;
         let backoff = match waits.list_ms {
-            Some(list) => Self::list(list.into_iter().map(wait).collect::<Vec<_>>()),
-            None => Self::exponential(wait(waits.first_ms.unwrap_or(0)), waits.factor.unwrap_or(1.0)),
+            Some(list) => Self::list(list.into_iter().map(from_ms).collect::<Vec<_>>()),
+            None => Self::exponential(from_ms(waits.first_ms.unwrap_or(0)), waits.factor.unwrap_or(1.0)),
         };
-        backoff.up_to(wait(waits.max_ms)).jitter(waits.jitter)
+        backoff.up_to(from_ms(waits.max_ms)).jitter(waits.jitter)
     }
 }
 
-/// Whole milliseconds, rounded up: a wait may be longer by less than one, never shorter.
+/// Rounded up: a wait may be longer, never shorter.
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
@@ -156,7 +144,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, Failure> {
     reading.envelope().map_err(|reason| Failure { id: reading.id, reason })
 }
 
-/// What was read so far.
 #[derive(Default)]
 struct Reading<'a> {
     input: &'a [u8],
@@ -167,16 +154,17 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn envelope(&mut self) -> Result<Envelope, String> {
-        let count = decode::read_map_len(&mut self.input).map_err(|_| "not a MessagePack map".to_owned())?;
+        let count = decode::read_map_len(&mut self.input).map_err(|_| "not a MessagePack map")?;
         if count > FIELDS_MAX {
             return Err(format!("{count} fields are more than {FIELDS_MAX}"));
         }
-        let mut envelope = Envelope::with_id(JobId::from_bytes([0; 16]), "", Codec::MessagePack, Vec::new());
+        let id = JobId::from_bytes([0; 16]);
+        let mut envelope = Envelope::with_id(id, "".into(), Codec::MessagePack, Vec::new());
         envelope.pushed_at = None;
         for _ in 0..count {
             self.field(&mut envelope)?;
             if let Some(version) = self.version.filter(|version| *version != VERSION) {
-                // Read on for the id alone: the rest may mean something else in that version.
+                // Only the id means the same in every version.
                 self.id = self.id.or_else(|| self.find_id());
                 return Err(format!("version {version} is not known here, only {VERSION}"));
             }
@@ -190,7 +178,6 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads one key and its value.
     fn field(&mut self, envelope: &mut Envelope) -> Result<(), String> {
         let start = self.input;
         let key = self.text().map_err(|reason| format!("a key is {reason}"))?;
@@ -203,13 +190,13 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Reads the value of a key; says whether this version knows the key.
+    /// Says whether this version knows the key.
     fn value(&mut self, key: &str, envelope: &mut Envelope) -> Result<bool, String> {
         let from_ms = Duration::from_millis;
         match key {
             "v" => self.version = Some(self.read()?),
             "id" => self.id = Some(self.job_id()?),
-            "name" => envelope.name = Cow::Owned(self.text()?.to_owned()),
+            "name" => envelope.name = self.text()?.to_owned().into(),
             "payload" => self.payload = Some(self.binary()?.to_vec()),
             "codec" => envelope.codec = self.one_of(&Codec::ALL, Codec::as_str)?,
             "priority" => envelope.priority = self.one_of(&Priority::ALL, Priority::as_str)?,
@@ -219,15 +206,13 @@ impl<'a> Reading<'a> {
             "group" => envelope.group = Some(self.read()?),
             "unique_key" => envelope.unique_key = Some(self.read()?),
             "headers" => envelope.headers = self.read()?,
-            "pushed_at_ms" => {
-                envelope.pushed_at = SystemTime::UNIX_EPOCH.checked_add(from_ms(self.read()?));
-            }
+            "pushed_at_ms" => envelope.pushed_at = SystemTime::UNIX_EPOCH.checked_add(from_ms(self.read()?)),
             _ => return self.read::<IgnoredAny>().map(|_| false),
         }
         Ok(true)
     }
 
-    /// One value of any kind, read to its exact end.
+    /// One value, to its exact end.
     fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         let mut value = rmp_serde::Deserializer::new(&mut self.input);
         value.set_max_depth(DEPTH_MAX);
@@ -235,25 +220,24 @@ impl<'a> Reading<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str, String> {
-        let (text, rest) =
-            decode::read_str_from_slice(self.input).map_err(|_| "not text, or cut off".to_owned())?;
+        let (text, rest) = decode::read_str_from_slice(self.input).map_err(|_| "not text, or cut off")?;
         self.input = rest;
         Ok(text)
     }
 
     fn binary(&mut self) -> Result<&'a [u8], String> {
-        let len = decode::read_bin_len(&mut self.input).map_err(|_| "not binary".to_owned())?;
+        let len = decode::read_bin_len(&mut self.input).map_err(|_| "not binary")?;
         let (taken, rest) = self.input.split_at_checked(len as usize).ok_or("cut off")?;
         self.input = rest;
         Ok(taken)
     }
 
     fn job_id(&mut self) -> Result<JobId, String> {
-        let bytes = self.binary()?;
-        bytes.try_into().map(JobId::from_bytes).map_err(|_| "not 16 bytes long".to_owned())
+        let bytes = self.binary()?.try_into().map_err(|_| "not 16 bytes long")?;
+        Ok(JobId::from_bytes(bytes))
     }
 
-    /// The id among the fields that are left, if it is there.
+    /// The id among the fields that are left.
     fn find_id(&mut self) -> Option<JobId> {
         while self.text().ok()? != "id" {
             self.read::<IgnoredAny>().ok()?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     MemoryConfig, error,
-    state::{Change, Queue, Store},
+    state::{Change, Listeners, Queue, Store},
 };
 
 /// A connection to a store that others may have connections to as well.
@@ -105,7 +105,7 @@ impl Connection {
             store.listeners()
         };
         // Who waits on this connection is to learn of it; the others look and wait on.
-        listeners.iter().for_each(|listeners| listeners.wake());
+        listeners.iter().for_each(Listeners::wake);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

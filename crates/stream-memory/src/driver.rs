@@ -8,8 +8,13 @@ use stream_core::{
 };
 
 use crate::{
-    MemoryConfig, connection::Connection, dead_letters::MemoryDeadLetters, error, receipt::Token,
-    state::Change, subscription::MemorySubscription,
+    MemoryConfig,
+    connection::Connection,
+    dead_letters::MemoryDeadLetters,
+    error,
+    receipt::Token,
+    state::{Change, Queue},
+    subscription::MemorySubscription,
 };
 
 /// A connection to a store in the memory of this process.
@@ -146,7 +151,7 @@ impl Driver for MemoryDriver {
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth> {
-        self.connection.look("depth", queue, |queue, now| queue.depth(now))
+        self.connection.look("depth", queue, Queue::depth)
     }
 
     async fn clear(&self, queue: &QueueName) -> Result<Cleared> {

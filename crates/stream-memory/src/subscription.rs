@@ -100,11 +100,10 @@ impl Subscription for MemorySubscription {
         let place = place.ok_or_else(|| error::not_subscribed(queue))?;
         self.connection.change("reserve", queue, |queue, _, now| {
             let limit_changed = place.set_limit(request.rate_limit);
-            let before = queue.next_time();
             let taken = queue.reserve(request, now);
-            // Others sleep until the time they knew of; a lease that ends sooner is news to them.
-            let sooner = queue.next_time().is_some_and(|next| before.is_none_or(|before| next < before));
-            (taken, if sooner || limit_changed { Change::Wakes } else { Change::Quiet })
+            // Another call may wait for a permit of the limit before. The new leases are no news: who waits
+            // was woken when the jobs became ready, and finds either them or when their leases end.
+            (taken, if limit_changed { Change::Wakes } else { Change::Quiet })
         })
     }
 

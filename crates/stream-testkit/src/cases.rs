@@ -1,26 +1,26 @@
 //! The cases, one module per group; each function is a sentence of the contract.
 
-pub mod push;
-pub mod ready;
-pub mod reserve;
-pub mod settle;
-pub mod lease;
-pub mod counts;
-pub mod wake_up;
 pub mod concurrency;
-pub mod stop;
-pub mod dropped;
-pub mod delay;
-pub mod priority;
-pub mod retry;
+pub mod counts;
 pub mod dead_letters;
-pub mod rate_limit;
+pub mod delay;
 pub mod depth_clear;
+pub mod dropped;
 pub mod envelope;
 pub mod groups;
-pub mod unique;
-pub mod refusal;
 pub mod hostile;
+pub mod lease;
+pub mod priority;
+pub mod push;
+pub mod rate_limit;
+pub mod ready;
+pub mod refusal;
+pub mod reserve;
+pub mod retry;
+pub mod settle;
+pub mod stop;
+pub mod unique;
+pub mod wake_up;
 
 /// Calls `__tests!` with every case of the suite. A case that is missing here fails a test of this crate.
 #[doc(hidden)]
@@ -41,6 +41,7 @@ macro_rules! for_each_case {
                 id_held_by_a_delayed_job_is_already_stored,
                 id_held_by_a_reserved_job_is_already_stored,
                 id_held_by_a_dead_job_is_already_stored,
+                id_of_a_done_job_is_stored_again,
                 ids_repeat_across_queues_without_harm;
             ready:
                 ready_with_zero_wait_answers_at_once,
@@ -93,6 +94,8 @@ macro_rules! for_each_case {
                 extended_delivery_is_good_past_its_first_lease,
                 extension_of_a_delivery_that_is_over_is_refused,
                 extension_of_an_ended_lease_holds_the_job_again,
+                extension_beyond_the_longest_total_is_refused,
+                ended_lease_leaves_a_delivery_current_where_it_may_still_count,
                 empty_batch_of_extensions_is_answered_empty,
                 one_refused_extension_never_fails_its_neighbours,
                 extensions_beyond_the_stores_batch_are_split_and_answered;
@@ -144,6 +147,8 @@ macro_rules! for_each_case {
                 release_dropped_anywhere_is_done_or_not_done,
                 bury_dropped_anywhere_is_done_or_not_done,
                 extension_dropped_anywhere_leaves_the_delivery_good,
+                clear_dropped_anywhere_is_done_or_not_done,
+                dead_letter_retry_dropped_anywhere_is_done_or_not_done,
                 subscribing_and_closing_dropped_anywhere_hold_nothing_back;
             delay:
                 delayed_job_is_not_delivered_early,

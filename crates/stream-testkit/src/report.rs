@@ -1,13 +1,6 @@
 //! Runs one case, and counts honestly: passed, failed, or skipped with a reason.
 
-use std::{
-    env,
-    fs::OpenOptions,
-    future::Future,
-    io::Write,
-    sync::Arc,
-    time::Duration,
-};
+use std::{env, fs::OpenOptions, future::Future, io::Write, sync::Arc, time::Duration};
 
 use crate::{Backend, Stage};
 
@@ -56,8 +49,11 @@ where
     C: Future<Output = ()>,
 {
     let name = name.split_once("::").map_or(name, |(_crate, path)| path);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let backend = match setup().await {
             Ok(backend) => Arc::new(backend),

@@ -15,7 +15,7 @@ use std::{
 use stream_core::{
     Capabilities, Codec, Counts, DeadLetter, Delivery, Depth, Driver, Envelope, Error, ErrorKind, JobId,
     LeaseSupport, NewJob, Outcome, Precision, Pushed, QueueManager, QueueName, Reserve, Result, Settlement,
-    Subscription,
+    Subscription, Support,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -222,6 +222,32 @@ impl Stage {
         let answers = self.try_settle_all(deliveries, &Outcome::Done).await;
         assert_eq!(answers.len(), deliveries.len(), "one answer for each settlement");
         answers.into_iter().for_each(|answer| answer.expect("settled"));
+    }
+
+    /// Takes and ends jobs until each of these was ended once, and finds no other.
+    ///
+    /// Where a repeated push is not recognised a job may come twice, and is ended twice.
+    pub async fn finish_each(&self, subscription: &dyn Subscription, jobs: &[NewJob]) {
+        let expected = job_ids(jobs);
+        let mut ended = Vec::new();
+        while !expected.iter().all(|id| ended.contains(id)) {
+            let delivery = self.hold_one(subscription).await;
+            ended.push(delivery.id().expect("an id"));
+            self.settle(&delivery, Outcome::Done).await;
+        }
+        if self.capabilities().repeated_push.is_yes() {
+            ended.sort();
+            assert_eq!(ended, expected, "the jobs that came");
+            self.assert_empty(subscription).await;
+        }
+    }
+
+    /// What the push of a job is answered whose id the queue holds.
+    pub fn answer_to_repeated(&self, job: &NewJob) -> Pushed {
+        match self.capabilities().repeated_push {
+            Support::Yes => Pushed::AlreadyStored(job.envelope.id),
+            Support::No => Pushed::Stored(job.envelope.id),
+        }
     }
 
     /// Extends one lease; the answer.

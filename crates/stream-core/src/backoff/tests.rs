@@ -37,10 +37,17 @@ fn absurd_values_never_panic_and_never_pass_the_cap() {
             for attempt in [0, 1, 2, 1000, u32::MAX] {
                 let backoff = Backoff::exponential(first, factor).jitter(f64::NAN);
                 assert!(backoff.delay(attempt, f64::NAN) <= S(3600));
+                assert!(backoff.longest() <= S(3600));
                 assert!(backoff.up_to(Duration::MAX).delay(attempt, 2.0) <= LONGEST);
             }
         }
     }
+}
+
+#[test]
+fn a_wait_that_is_no_duration_is_the_cap_and_never_less() {
+    assert_eq!(Backoff::fixed(S(9)).jitter(f64::NAN).delay(1, 0.5), S(3600));
+    assert_eq!(Backoff::exponential(S(1), f64::NAN).delay(2, 0.5), S(3600));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{Context, Delivery, Error, Outcome, QueueName};
 
-/// Something that happened in a consumer; listeners are called in place and should be quick.
+/// Something that happened in a consumer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -13,16 +13,16 @@ pub enum Event<'a> {
         /// The job.
         cx: &'a Context,
     },
-    /// The store has answered: the job's outcome counts.
+    /// The store has answered: the outcome counts.
     Settled {
         /// The job.
         cx: &'a Context,
         /// What became of it.
         outcome: &'a Outcome,
-        /// How long it took from its start to the answer of the store.
+        /// From its start to the store's answer.
         ran: Duration,
     },
-    /// A delivery was settled without being run: undecodable, lost too often, no handler, put back.
+    /// A delivery was settled unrun: undecodable, lost too often, no handler, put back.
     NotRun {
         /// Where it was.
         queue: &'a QueueName,
@@ -31,17 +31,17 @@ pub enum Event<'a> {
         /// What became of it.
         outcome: &'a Outcome,
     },
-    /// The delivery was over before the job ended: its outcome counts for nothing, it runs elsewhere.
+    /// The delivery was over before the job ended: its outcome counts for nothing.
     LeaseLost {
         /// The job.
         cx: &'a Context,
     },
-    /// The outcome was sent and may have counted, but the answer was lost.
+    /// The answer was lost: the outcome may have counted.
     OutcomeUnconfirmed {
         /// The job.
         cx: &'a Context,
     },
-    /// The store did not do what it was asked; it is asked again.
+    /// The store did not answer; it is asked again.
     Unavailable {
         /// Where.
         queue: &'a QueueName,

@@ -8,32 +8,22 @@ use super::{
     pick::pause,
     shared::{Queue, Run, Shared},
 };
-use crate::{Delivery, ErrorKind, random::random};
+use crate::{Delivery, Error, ErrorKind, random::random};
 
-/// How often the driver's own knowledge is looked at: no I/O.
+/// How often the driver is asked what it knows to be over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The lease keeper of one queue: one call extends all. Ends with `shared.end`.
 pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
-    let ended = shared.end.clone();
-    tokio::select! {
-        () = ended.cancelled() => {}
-        () = keep_all(&shared, &queue) => {}
-    }
-}
-
-async fn keep_all(shared: &Shared, queue: &Queue) {
     let every = shared.settings.lease / 3;
     let mut extend_at = Instant::now() + every;
     loop {
-        let in_flight = queue.in_flight();
-        if in_flight.is_empty() {
+        if queue.in_flight().is_empty() {
             queue.work_began.notified().await;
             extend_at = Instant::now() + every;
             continue;
         }
         tokio::time::sleep_until(extend_at.min(Instant::now() + LOOK)).await;
-        let in_flight = current(shared, queue);
+        let in_flight = current(&shared, &queue);
         if Instant::now() < extend_at {
             continue;
         }
@@ -41,17 +31,17 @@ async fn keep_all(shared: &Shared, queue: &Queue) {
         if late > every {
             tracing::warn!(queue = %queue.name, ?late, "leases are extended late: is the runtime blocked?");
         }
-        extend_at = Instant::now() + extend(shared, queue, &in_flight, every).await;
+        extend_at = Instant::now() + extend(&shared, &queue, &in_flight, every).await;
     }
 }
 
-/// The deliveries that the driver still knows as ours; the others are told.
+/// The deliveries that are still ours; the others are told.
 fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
     let mut in_flight = queue.in_flight();
     in_flight.retain(|run| {
         let delivery = run.delivery();
         let is_current = !run.cx.is_lost() && shared.driver.is_current(&delivery);
-        // Not if it was renewed while we looked.
+        // It may be renewed while we look.
         if !is_current && Arc::ptr_eq(&run.delivery(), &delivery) {
             run.cx.lose();
         }
@@ -60,7 +50,7 @@ fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
     in_flight
 }
 
-/// Extends all; says when to do it again.
+/// Says when to do it again.
 async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Arc<Run>], every: Duration) -> Duration {
     let mut again = every;
     for runs in in_flight.chunks(shared.capabilities.batch.max(1)) {
@@ -68,10 +58,10 @@ async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Arc<Run>], every: D
         let borrowed: Vec<&Delivery> = deliveries.iter().map(|delivery| &**delivery).collect();
         let answers = shared.driver.extend(&queue.name, &borrowed, shared.settings.lease).await;
         for (answer, (run, delivery)) in answers.into_iter().zip(runs.iter().zip(&deliveries)) {
-            match answer.as_ref().map_err(crate::Error::kind) {
+            match answer.as_ref().map_err(Error::kind) {
                 Ok(()) => {}
                 Err(ErrorKind::LeaseLost) if Arc::ptr_eq(&run.delivery(), delivery) => run.cx.lose(),
-                // Two thirds of the lease are left to ask again.
+                // Two thirds of the lease are left.
                 Err(_) => again = pause(1, random()).min(every),
             }
         }

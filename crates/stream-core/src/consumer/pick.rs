@@ -1,23 +1,20 @@
-//! Which queue is asked next: fair, weighted or strictly in order. Pure but for the clock it is given.
+//! Which queue is asked next: fair, weighted or strictly in order. Pure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What the fetcher knows of its queues.
-#[derive(Debug)]
 pub(super) struct Picker {
     queues: Vec<Known>,
     is_strict: bool,
 }
 
-#[derive(Debug)]
+#[derive(Default)]
 struct Known {
     weight: i64,
     /// Smooth weighted round robin: what it is owed.
     credit: i64,
     may_have_work: bool,
-    /// The store failed on it: not before this.
     not_before: Option<Instant>,
     failures: u32,
 }
@@ -28,11 +25,10 @@ impl Known {
     }
 }
 
-/// First and longest pause after a failure of the store.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The pause after this many failures in a row, from 1; `random` lies in 0..1.
+/// The pause after `failures` in a row, from 1; `random` lies in 0..1.
 pub(super) fn pause(failures: u32, random: f64) -> Duration {
     let doubled = PAUSE_FIRST * 2_u32.pow(failures.saturating_sub(1).min(10));
     doubled.min(PAUSE_MAX).mul_f64(0.5 + 0.5 * random)
@@ -40,17 +36,11 @@ pub(super) fn pause(failures: u32, random: f64) -> Duration {
 
 impl Picker {
     pub(super) fn new(weights: impl IntoIterator<Item = u32>, is_strict: bool) -> Self {
-        let known = |weight: u32| Known {
-            weight: weight.into(),
-            credit: 0,
-            may_have_work: true,
-            not_before: None,
-            failures: 0,
-        };
+        let known = |weight: u32| Known { weight: weight.into(), may_have_work: true, ..Known::default() };
         Self { queues: weights.into_iter().map(known).collect(), is_strict }
     }
 
-    /// The place of the queue to ask next; `None` if all are known empty or pausing.
+    /// `None` if all are known empty or pausing.
     pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
         if self.is_strict {
             return self.queues.iter().position(|known| known.can_go(now));
@@ -78,11 +68,10 @@ impl Picker {
     /// A reserve gave less than it asked for: nothing is left.
     pub(super) fn is_empty(&mut self, at: usize) {
         self.queues[at].may_have_work = false;
-        // Credit is for those that wait with work: an idle queue saves none up.
+        // An idle queue saves no credit up.
         self.queues[at].credit = 0;
     }
 
-    /// `ready` named it.
     pub(super) fn may_have_work(&mut self, at: usize) {
         self.queues[at].may_have_work = true;
     }
@@ -91,14 +80,14 @@ impl Picker {
         self.queues.iter_mut().for_each(|known| known.may_have_work = true);
     }
 
-    /// The store answered: says whether that ends an outage.
+    /// Says whether that ends an outage.
     pub(super) fn answered(&mut self, at: usize) -> bool {
         let known = &mut self.queues[at];
         known.not_before = None;
         std::mem::take(&mut known.failures) > 0
     }
 
-    /// The store failed: pause; says whether an outage begins.
+    /// Says whether an outage begins.
     pub(super) fn failed(&mut self, at: usize, now: Instant, random: f64) -> bool {
         let known = &mut self.queues[at];
         known.failures = known.failures.saturating_add(1);
@@ -106,12 +95,10 @@ impl Picker {
         known.failures == 1
     }
 
-    /// When the next pausing queue with work may be asked again.
     pub(super) fn next_retry(&self) -> Option<Instant> {
         self.queues.iter().filter(|known| known.may_have_work).filter_map(|known| known.not_before).min()
     }
 
-    /// Whether some queue is known empty, so that news of it would count.
     pub(super) fn knows_an_empty_one(&self) -> bool {
         self.queues.iter().any(|known| !known.may_have_work)
     }

@@ -1,14 +1,7 @@
 //! What a running job knows of itself.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Delivery, Envelope, IntoDraft, JobId, Push, QueueManager, QueueName, Receipt};
@@ -22,11 +15,11 @@ pub struct Context {
 struct Inner {
     manager: QueueManager,
     queue: QueueName,
-    /// Its envelope is decodable: the consumer makes contexts for no others.
+    /// Decodable: there are contexts for no others.
     delivery: Arc<Delivery>,
     stop: CancellationToken,
-    is_lost: AtomicBool,
-    lost: Notify,
+    /// The delivery is over at the store.
+    lost: CancellationToken,
 }
 
 impl Context {
@@ -36,22 +29,22 @@ impl Context {
         delivery: Arc<Delivery>,
         stop: CancellationToken,
     ) -> Self {
-        let (is_lost, lost) = (AtomicBool::new(false), Notify::new());
-        Self { inner: Arc::new(Inner { manager, queue, delivery, stop, is_lost, lost }) }
+        let lost = CancellationToken::new();
+        Self { inner: Arc::new(Inner { manager, queue, delivery, stop, lost }) }
     }
 
-    /// A context for unit tests of handlers: first attempt, not cancelled.
+    /// A context for unit tests: first attempt, not cancelled.
     ///
     /// # Panics
-    /// If the job cannot be pushed as it is: an illegal option or queue name.
+    /// If the job cannot be pushed.
     pub fn for_test(queue: &QueueManager, job: impl IntoDraft) -> Self {
         let prepared = job.into_draft().prepare(&queue.capabilities());
-        let (name, job) = prepared.expect("a job for a test is one that can be pushed");
+        let (name, job) = prepared.expect("a job that can be pushed");
         let delivery = Arc::new(Delivery::new(Ok(job.envelope), Receipt::new([])));
         Self::new(queue.clone(), name, delivery, CancellationToken::new())
     }
 
-    /// The same in a later attempt, for unit tests.
+    /// The same in another attempt, for unit tests.
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
         let Inner { manager, queue, delivery, stop, .. } = &*self.inner;
@@ -116,14 +109,7 @@ impl Context {
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn cancelled(&self) {
-        let lost = self.inner.lost.notified();
-        if self.is_cancelled() {
-            return;
-        }
-        tokio::select! {
-            () = lost => {}
-            () = self.inner.stop.cancelled() => {}
-        }
+        self.inner.stop.run_until_cancelled(self.inner.lost.cancelled()).await;
     }
 
     pub(crate) fn delivery(&self) -> &Arc<Delivery> {
@@ -131,23 +117,16 @@ impl Context {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.inner.is_lost.load(Ordering::Acquire)
+        self.inner.lost.is_cancelled()
     }
 
-    /// The delivery is over at the store: its outcome will count for nothing.
     pub(crate) fn lose(&self) {
-        self.inner.is_lost.store(true, Ordering::Release);
-        self.inner.lost.notify_waiters();
+        self.inner.lost.cancel();
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .field("queue", self.queue())
-            .field("attempt", &self.attempt())
-            .finish_non_exhaustive()
+        write!(f, "Context({}, {} on {}, attempt {})", self.id(), self.name(), self.queue(), self.attempt())
     }
 }

@@ -19,7 +19,7 @@ fn an_id_is_a_uuid_of_version_7() {
 #[test]
 fn what_is_no_uuid_is_refused() {
     for text in
-        ["", "x", "+123456789012345678901234567890123", &"0".repeat(31), &"0".repeat(33), &"g".repeat(32)]
+        ["", "x", "+1234567890123456789012345678901", &"0".repeat(31), &"0".repeat(33), &"g".repeat(32)]
     {
         assert!(text.parse::<JobId>().is_err(), "{text}");
     }

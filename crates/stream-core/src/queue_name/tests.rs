@@ -1,6 +1,7 @@
 //! Legal and illegal names.
 
 use super::*;
+use crate::ErrorKind;
 
 #[test]
 fn legal_names_are_kept_as_they_are() {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Backoff, Draft};
+use std::time::Duration;
 
 fn envelope(max_attempts: u32) -> Envelope {
     let backoff = Backoff::exponential(Duration::from_secs(5), 2.0).jitter(0.0);
@@ -22,11 +23,11 @@ fn decisions_follow_the_table() {
         (u32::MAX - 1, u32::MAX, JobError::retry("e"), retry(3600)),
         (1, 3, JobError::retry_after(Duration::from_secs(7), "e"), retry(7)),
         (1, 3, JobError::retry_after(Duration::ZERO, "e"), retry(0)),
-        (1, 3, JobError::retry_after(Duration::MAX, "e"), retry(limits::LONGEST.as_secs())),
+        (1, 3, JobError::retry_after(Duration::MAX, "e"), retry(LONGEST.as_secs())),
         (3, 3, JobError::retry_after(Duration::ZERO, "e"), buried()),
         (1, 3, JobError::bury("e"), buried()),
         (u32::MAX, 1, JobError::release(), release(Duration::ZERO)),
-        (9, 1, JobError::release_after(Duration::MAX), release(limits::LONGEST)),
+        (9, 1, JobError::release_after(Duration::MAX), release(LONGEST)),
     ];
     for (attempt, max_attempts, error, expected) in table {
         let outcome = decide(&envelope(max_attempts), attempt, Err(&error), 0.5);

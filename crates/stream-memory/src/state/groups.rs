@@ -42,7 +42,7 @@ impl Groups {
         match self.groups.get_mut(group) {
             Some(group) => group.holder = Some(slot),
             None => {
-                drop(self.groups.insert(group.to_owned(), Group { holder: Some(slot), ..Group::default() }))
+                self.groups.insert(group.to_owned(), Group { holder: Some(slot), ..Group::default() });
             }
         }
     }

@@ -136,7 +136,8 @@ impl Queue {
         let permits = request.rate_limit.map_or(usize::MAX, |limit| self.log.permits(limit, now));
         let max_jobs = request.max_jobs.min(permits);
         // A lease that ended at once would be taken back by the very call that gave it, for ever.
-        let ends = later(now, request.lease.max(GRAIN));
+        let request = request.lease(request.lease.max(GRAIN));
+        let ends = later(now, request.lease);
         let mut taken = Vec::new();
         while taken.len() < max_jobs
             && let Some((level, source, slot)) = self.next(now)
@@ -214,7 +215,7 @@ impl Queue {
     }
 
     /// When time alone makes a job ready, if none is now.
-    pub(crate) fn next_time(&self) -> Option<Instant> {
+    fn next_time(&self) -> Option<Instant> {
         self.lines.iter().filter_map(Line::next_time).min()
     }
 
@@ -256,3 +257,6 @@ impl Queue {
         (token.store, token.queue) == (self.store, self.number)
     }
 }
+
+#[cfg(test)]
+mod tests;

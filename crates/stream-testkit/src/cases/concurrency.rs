@@ -67,13 +67,9 @@ pub async fn concurrent_pushes_of_one_job_store_it_once(stage: Stage) {
     let answers: Vec<_> = pushes.join_all().await.into_iter().flatten().collect();
     let stored = answers.iter().filter(|answer| matches!(answer, Ok(Pushed::Stored(_)))).count();
     let there = answers.iter().filter(|answer| matches!(answer, Ok(Pushed::AlreadyStored(_)))).count();
-    assert_eq!((stored, there), (20, 60), "stored and already stored");
-
-    let subscription = stage.subscribe().await;
-    let taken = stage.hold(&*subscription, 20).await;
-    assert_eq!(ids(&taken), job_ids(&jobs));
-    stage.finish(&taken).await;
-    stage.assert_empty(&*subscription).await;
+    let expected = if stage.capabilities().repeated_push.is_yes() { (20, 60) } else { (80, 0) };
+    assert_eq!((stored, there), expected, "stored and already stored");
+    stage.finish_each(&*stage.subscribe().await, &jobs).await;
 }
 
 /// Of settlements of one delivery at the same time exactly one is answered `Ok`.
@@ -168,8 +164,9 @@ struct Taken {
 }
 
 impl Taken {
+    /// How many jobs were ended, each counted once.
     fn ended(&self) -> usize {
-        self.ended.lock().expect("never poisoned").len()
+        self.ended.lock().expect("never poisoned").iter().collect::<BTreeSet<_>>().len()
     }
 
     fn take(&self, delivery: &Delivery) {

@@ -128,6 +128,7 @@ pub async fn dead_letters_are_paged_by_their_id(stage: Stage) {
     let mut listed = Vec::new();
     while let Some(last) = page.last().map(|letter| letter.id.clone()) {
         listed.extend(page.into_iter().map(|letter| letter.error));
+        assert!(listed.len() <= errors.len(), "letters were listed twice: {listed:?}");
         page = store.list(stage.queue(), Some(&last), 3).await.expect("listed");
     }
     assert_eq!(listed, errors);

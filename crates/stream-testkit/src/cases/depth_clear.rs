@@ -3,6 +3,7 @@
 use std::{slice, time::Duration};
 
 use stream_core::{Depth, NewJob, Outcome, Precision, Pushed, Subscription};
+use tokio::time::Instant;
 
 use crate::{
     Stage,
@@ -213,9 +214,10 @@ async fn is_exact(stage: &Stage) -> bool {
 
 /// Waits until the queue has a job that could be taken, and takes none.
 async fn wait_until_ready(stage: &Stage, subscription: &dyn Subscription) {
+    let deadline = Instant::now() + NOT_LATER;
     loop {
         let named = subscription.ready(NOT_LATER).await.expect("ready answers");
-        assert!(named.contains(stage.queue()), "no job became ready");
+        assert!(named.contains(stage.queue()) && Instant::now() < deadline, "no job became ready");
         if stage.capabilities().depth != Precision::Exact || stage.depth().await.ready > 0 {
             return;
         }

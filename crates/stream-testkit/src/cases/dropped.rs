@@ -20,10 +20,7 @@ pub async fn push_dropped_anywhere_is_done_or_not_done(stage: Stage) {
             let (pushed, id) = (answer.expect("answered"), job.envelope.id);
             assert!([Pushed::Stored(id), Pushed::AlreadyStored(id)].contains(&pushed), "{pushed:?}");
         }
-        let taken = stage.hold(&*subscription, 3).await;
-        assert_eq!(ids(&taken), job_ids(&jobs), "after {polls} polls");
-        stage.finish(&taken).await;
-        stage.assert_empty(&*subscription).await;
+        stage.finish_each(&*subscription, &jobs).await;
         if ended.is_some() {
             return;
         }
@@ -78,6 +75,45 @@ pub async fn extension_dropped_anywhere_leaves_the_delivery_good(stage: Stage) {
         let ended =
             dropped_after(polls, stage.driver().extend(stage.queue(), &[&delivery], LONG_LEASE)).await;
         stage.settle(&delivery, Outcome::Done).await;
+        stage.assert_empty(&*subscription).await;
+        if ended.is_some() {
+            return;
+        }
+    }
+}
+
+/// A `clear` that is dropped anywhere keeps what is reserved, and can be repeated.
+pub async fn clear_dropped_anywhere_is_done_or_not_done(stage: Stage) {
+    let subscription = stage.subscribe().await;
+    for polls in 0.. {
+        stage.push_plain(1).await;
+        let delivery = stage.hold_one(&*subscription).await;
+        stage.push_plain(2).await;
+        let ended = dropped_after(polls, stage.driver().clear(stage.queue())).await;
+        stage.driver().clear(stage.queue()).await.expect("cleared");
+        stage.settle(&delivery, Outcome::Done).await;
+        stage.assert_empty(&*subscription).await;
+        if ended.is_some() {
+            return;
+        }
+    }
+}
+
+/// The retry of a dead letter that is dropped anywhere leaves the job once, dead or ready.
+pub async fn dead_letter_retry_dropped_anywhere_is_done_or_not_done(stage: Stage) {
+    let subscription = stage.subscribe().await;
+    let Some(dead) = stage.driver().dead_letters() else {
+        return assert_eq!(stage.capabilities().dead_letters, Listing::None);
+    };
+    for polls in 0.. {
+        let jobs = stage.push_plain(2).await;
+        let buried = stage.hold(&*subscription, 2).await;
+        stage.try_settle_all(&buried, &bury()).await.into_iter().for_each(|it| it.expect("buried"));
+        let ended = dropped_after(polls, dead.retry_all(stage.queue())).await;
+        dead.retry_all(stage.queue()).await.expect("retried");
+        let taken = stage.hold(&*subscription, 2).await;
+        assert_eq!(ids(&taken), job_ids(&jobs), "after {polls} polls");
+        stage.finish(&taken).await;
         stage.assert_empty(&*subscription).await;
         if ended.is_some() {
             return;

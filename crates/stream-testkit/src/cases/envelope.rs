@@ -165,9 +165,10 @@ pub async fn too_large_envelope_is_refused_before_anything_is_sent(stage: Stage)
     let job = job_of(&stage, capabilities.envelope_bytes_max + 1);
     let refused = capabilities.allows(&job).expect_err("it is refused");
     assert_eq!(refused.kind(), &ErrorKind::InvalidJob);
-    if stage.capabilities().envelope_bytes_max == capabilities.envelope_bytes_max {
-        let draft =
-            Draft::raw("large", job.envelope.payload).on_queue(stage.queue()).header("x", "y".repeat(7_000));
+    let max = stage.capabilities().envelope_bytes_max;
+    // A store without a limit of its own may promise more than a test can hold.
+    if max <= 64 << 20 {
+        let draft = Draft::raw("large", vec![0; max]).on_queue(stage.queue());
         let answer = stage.manager().push(draft).await;
         assert_eq!(answer.as_ref().map_err(Error::kind), Err(&ErrorKind::InvalidJob));
     }

@@ -87,8 +87,9 @@ pub async fn clear_lets_the_next_of_a_group_go(stage: Stage) {
     stage.settle(&delivery, retry_after(LONG_LEASE)).await;
     stage.driver().clear(stage.queue()).await.expect("cleared");
     if stage.capabilities().clear_delayed.is_yes() {
-        let jobs = push_group(&stage, 1).await;
-        assert_eq!(ids(&[stage.hold_one(&*subscription).await]), job_ids(&jobs));
+        let jobs = [plain_job(), grouped("group")];
+        stage.push(&jobs).await;
+        assert_eq!(ids(&stage.hold(&*subscription, 2).await), job_ids(&jobs));
     }
 }
 
@@ -125,9 +126,9 @@ pub async fn ended_lease_lets_one_job_of_its_group_go(stage: Stage) {
     }
     let subscription = stage.subscribe().await;
     push_group(&stage, 2).await;
-    stage.take_one(&*subscription).await;
-    stage.hold_one(&*subscription).await;
-    stage.assert_nothing_comes(&*subscription, A_WHILE).await;
+    let lost = stage.take_one(&*subscription).await;
+    assert_eq!(stage.hold_one(&*subscription).await.id(), lost.id(), "another job of the group overtook it");
+    stage.assert_nothing_comes(&*subscription, stage.lease() * 2).await;
 }
 
 /// A dead letter that is retried waits until its group is free.

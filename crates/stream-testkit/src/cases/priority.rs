@@ -3,6 +3,7 @@
 use std::{slice, time::Duration};
 
 use stream_core::{Delivery, JobId, NewJob, Order, Outcome, Precision, Priorities, Priority, Subscription};
+use tokio::time::Instant;
 
 use crate::{
     Stage,
@@ -174,8 +175,10 @@ async fn keeps_its_priority(stage: &Stage, outcome: Outcome) {
 async fn goes_first(stage: &Stage, subscription: &dyn Subscription, id: JobId) {
     // Only an exact depth tells when it is ready without taking it.
     if stage.capabilities().depth == Precision::Exact {
+        let deadline = Instant::now() + NOT_LATER;
         while stage.depth().await.ready == 0 {
             subscription.ready(NOT_LATER).await.expect("ready answers");
+            assert!(Instant::now() < deadline, "it did not become ready");
         }
     }
     stage.push_plain(1).await;

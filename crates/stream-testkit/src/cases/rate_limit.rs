@@ -7,7 +7,7 @@ use tokio::{join, time::Instant};
 
 use crate::{
     Stage,
-    stage::{LONG_LEASE, ids, job_ids, release_now},
+    stage::{LONG_LEASE, NOT_LATER, ids, job_ids, release_now},
 };
 
 /// A short while in which a job would come if it were allowed to.
@@ -174,6 +174,8 @@ pub async fn limit_of_one_queue_holds_back_no_other(stage: Stage) {
     stage.take_as(&*subscription, 1, limit).await;
     assert_eq!(subscription.reserve(stage.queue(), limit).await.expect("reserved").len(), 0);
     let jobs = other.push_plain(1).await;
+    let named = subscription.ready(NOT_LATER).await.expect("ready answers");
+    assert!(named.contains(other.queue()), "the other queue was not named");
     assert_eq!(ids(&other.take_as(&*subscription, 1, limit).await), job_ids(&jobs));
 }
 
@@ -220,8 +222,8 @@ async fn takes(stage: &Stage, limit: RateLimit, max_jobs: usize, span: Duration)
         let taken = subscription.reserve(stage.queue(), limited(max_jobs, limit)).await.expect("reserved");
         takes.extend(taken.iter().map(|_| Take { began, ended: Instant::now() }));
         if taken.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            subscription.ready(left).await.expect("ready answers");
+            // Asks more often than a permit comes free: the limit does not rest on the taker's patience.
+            subscription.ready(Duration::from_millis(20)).await.expect("ready answers");
         }
     }
     takes

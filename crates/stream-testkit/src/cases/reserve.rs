@@ -22,12 +22,11 @@ pub async fn reserve_takes_at_most_max_jobs(stage: Stage) {
     let subscription = stage.subscribe().await;
     let jobs = stage.push_plain(5).await;
     let mut taken = Vec::new();
-    while taken.len() < 4 {
+    while taken.len() < 5 {
         let more = stage.hold_up_to(&*subscription, 2).await;
         assert!(more.len() <= 2, "{} jobs were taken", more.len());
         taken.extend(more);
     }
-    taken.extend(stage.hold(&*subscription, 1).await);
     assert_eq!(ids(&taken), job_ids(&jobs));
 }
 

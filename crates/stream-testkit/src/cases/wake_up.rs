@@ -1,10 +1,10 @@
 //! Wake-up: whatever makes work wakes who waits, and no wake is lost.
 
-use std::{slice, time::Duration};
+use std::{future::pending, slice, time::Duration};
 
 use stream_core::{Backoff, ErrorKind, Listing, Outcome, Reserve, Subscription};
 use tokio::{
-    join,
+    join, select,
     time::{Instant, timeout},
 };
 
@@ -109,8 +109,16 @@ pub async fn wake_swallowed_by_a_frozen_consumer_reaches_another(stage: Stage) {
     let (frozen, awake) = (stage.subscribe().await, other.subscribe().await);
     // A store that fetches ahead keeps what it fetched for a third of the last lease.
     stage.take_now(&*frozen, 1).await;
-    let (woken, taken, _jobs) = join!(frozen.ready(NOT_LATER), other.hold_one(&*awake), stage.push_plain(1));
-    woken.expect("ready answers");
+    let swallow = async {
+        frozen.ready(LONG_LEASE).await.expect("ready answers");
+        pending::<()>().await;
+    };
+    let work = async { join!(other.hold_one(&*awake), stage.push_plain(1)).0 };
+    let taken = select! {
+        biased;
+        () = swallow => unreachable!("it does nothing"),
+        taken = work => taken,
+    };
     other.settle(&taken, Outcome::Done).await;
 }
 
