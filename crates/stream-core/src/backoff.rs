@@ -29,7 +29,7 @@ pub struct Backoff {
 const LIST_MAX: usize = 64;
 
 impl Backoff {
-    /// 1 second, doubled up to 1 hour, ±10 %: 25 attempts span about half a day.
+    /// 1 second, doubled up to 1 hour, ±10 %: 25 attempts take half a day.
     pub const DEFAULT: Self = Self::exponential(Duration::from_secs(1), 2.0);
 
     /// `first`, then each wait `factor` times the one before, up to 1 hour, ±10 %.

@@ -18,7 +18,7 @@ pub struct Capabilities {
     pub fence: Fence,
     /// How `attempt` and `lost` are kept apart.
     pub counts: Counts,
-    /// Whether a push of an id that the queue holds is not stored again.
+    /// Whether an id that the queue holds is not stored again.
     pub repeated_push: Support,
     /// How strictly a more urgent job goes first.
     pub priorities: Priorities,
@@ -47,7 +47,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Everything; a driver takes back what its store cannot keep.
+    /// Everything; a driver takes back what it cannot keep.
     pub fn full(envelope_bytes_max: usize) -> Self {
         let any = DelaySupport::Any { grain: Duration::from_millis(1) };
         Self {
@@ -75,7 +75,7 @@ impl Capabilities {
     /// Refuses a job that asks for what is not promised here.
     ///
     /// # Errors
-    /// `Unsupported` with the feature and its limit; `InvalidJob` if the envelope is too large.
+    /// `Unsupported` with the feature and its limit; `InvalidJob` for too large an envelope.
     pub fn allows(&self, job: &NewJob) -> Result<()> {
         let envelope = &job.envelope;
         self.push_delay.allows("push delay", job.delay)?;
@@ -100,12 +100,12 @@ fn unsupported(feature: &'static str, limit: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported { feature, limit: limit.into() }, "core", "check")
 }
 
-/// Whether an ability is there.
+/// Whether it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It is kept.
+    /// Kept.
     Yes,
-    /// It is refused.
+    /// Refused.
     No,
 }
 
@@ -120,7 +120,7 @@ impl Support {
     }
 }
 
-/// Which waits a store can keep. Waits are rounded up to the grain.
+/// Which waits a store keeps, rounded up to the grain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DelaySupport {
@@ -174,7 +174,7 @@ pub enum LeaseSupport {
         /// Longest total, extensions included.
         max: Option<Duration>,
     },
-    /// The loss of the connection, or a deadline that this process keeps.
+    /// The connection, or a deadline of this process.
     Connection {
         /// Longest total, extensions included.
         max: Option<Duration>,
@@ -235,7 +235,7 @@ pub enum Counts {
 pub enum Priorities {
     /// More urgent jobs are taken first.
     Strict,
-    /// More urgent jobs are preferred, others may slip in.
+    /// Others may slip in.
     BestEffort,
 }
 
@@ -243,9 +243,9 @@ pub enum Priorities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// For one producer, queue and priority, if never retried or released.
+    /// For one producer, queue and priority, unless retried or released.
     Fifo,
-    /// Usually, but not promised.
+    /// Usually.
     BestEffort,
 }
 
@@ -257,7 +257,7 @@ pub enum Precision {
     Exact,
     /// An estimate.
     Estimate,
-    /// An estimate of the ready jobs; the delayed and reserved are given as zero.
+    /// An estimate of the ready jobs; the others are given as zero.
     ReadyOnly,
 }
 
@@ -265,7 +265,7 @@ pub enum Precision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listing {
-    /// Every letter, page by page.
+    /// Every letter.
     Exact,
     /// Some of them.
     Sampled,

@@ -1,10 +1,9 @@
-//! The loop that works jobs: fetch, execute, settle; a lease keeper beside it; an orderly stop.
+//! The loop that works jobs: fetch, execute, settle; a lease keeper beside it.
 //!
 //! Each job has a slot, from before its reserve until the store has answered its settlement.
 
 mod builder;
 mod caught;
-mod event;
 mod execute;
 mod fetch;
 mod lease;
@@ -17,16 +16,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::DropGuard;
 
-use crate::{Error, ErrorKind, Handlers, QueueManager, Result};
+use crate::{Context, Delivery, Error, ErrorKind, Handlers, Outcome, QueueManager, QueueName, Result};
 
 pub use builder::ConsumerBuilder;
-pub use event::Event;
 use fetch::{Fetcher, Subscribed, Until};
 use lease::keep;
 use settle::settle;
 use shared::Shared;
 
-/// A running consumer; dropping it begins a graceful stop that nobody waits for.
+/// A running consumer; a drop begins its graceful stop.
 ///
 /// ```
 /// # use stream_core::{Consumer, Handlers, QueueManager, RateLimit, Result};
@@ -99,7 +97,53 @@ pub struct Stopped {
     pub abandoned: u64,
 }
 
-/// Less than a second in all, to give jobs back and to close.
+/// Something that happened in a consumer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A handler is about to run.
+    Started {
+        /// The job.
+        cx: &'a Context,
+    },
+    /// The store has answered: the outcome counts.
+    Settled {
+        /// The job.
+        cx: &'a Context,
+        /// What became of it.
+        outcome: &'a Outcome,
+        /// From its start to the store's answer.
+        ran: Duration,
+    },
+    /// A delivery was settled unrun.
+    NotRun {
+        /// Where.
+        queue: &'a QueueName,
+        /// Which.
+        delivery: &'a Delivery,
+        /// What became of it.
+        outcome: &'a Outcome,
+    },
+    /// The delivery is over: the outcome counts for nothing.
+    LeaseLost {
+        /// The job.
+        cx: &'a Context,
+    },
+    /// The answer was lost: the outcome may have counted.
+    OutcomeUnconfirmed {
+        /// The job.
+        cx: &'a Context,
+    },
+    /// The store did not answer; it is asked again.
+    Unavailable {
+        /// Where.
+        queue: &'a QueueName,
+        /// Why.
+        error: &'a Error,
+    },
+}
+
+/// Less than a second in all.
 const GIVE_BACK: Duration = Duration::from_millis(600);
 const CLOSE: Duration = Duration::from_millis(300);
 

@@ -61,7 +61,7 @@ impl DeadLetters {
     fn store(&self) -> Result<(&dyn DeadLetterStore, &QueueName)> {
         let (driver, queue) = self.place.as_ref().map_err(Error::clone)?;
         let none = || {
-            let kind = ErrorKind::Unsupported { feature: "dead letters", limit: "none to read back".into() };
+            let kind = ErrorKind::Unsupported { feature: "dead letters", limit: "none".into() };
             Error::new(kind, driver.name(), "dead letters")
         };
         Ok((driver.dead_letters().ok_or_else(none)?, queue))

@@ -1,4 +1,4 @@
-//! One reserved job on loan to one worker, and how it ends.
+//! One reserved job, and how it ends.
 
 use std::{fmt, time::Duration};
 
@@ -92,8 +92,7 @@ impl std::error::Error for Undecodable {}
 
 impl fmt::Debug for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, id, reason } = self;
-        write!(f, "Undecodable {{ id: {id:?}, bytes: {}, reason: {reason:?} }}", bytes.len())
+        write!(f, "Undecodable({} bytes, {})", self.bytes.len(), self.reason)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The contract between the core and a store, sentence by sentence.
+//! The contract between the core and a store.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -37,10 +37,10 @@ use crate::{Capabilities, DeadLetter, DeadLetterId, Delivery, JobId, NewJob, Que
 /// done, never half done; what was taken comes back after its lease.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
-    /// A short name for errors, logs and metrics, such as `redis`.
+    /// A short name for errors and logs, such as `redis`.
     fn name(&self) -> &'static str;
 
-    /// What this connection promises, from its configuration alone: no I/O.
+    /// What this connection promises; no I/O.
     fn capabilities(&self) -> Capabilities;
 
     /// Stores jobs, each with its own answer.
@@ -178,7 +178,7 @@ pub enum Pushed {
 }
 
 impl Pushed {
-    /// The id of the job that is in the queue.
+    /// The job that is in the queue.
     pub fn id(self) -> JobId {
         let (Self::Stored(id) | Self::AlreadyStored(id) | Self::Duplicate(id)) = self;
         id
@@ -189,16 +189,16 @@ impl Pushed {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Reserve {
-    /// Most jobs to take; at least 1.
+    /// At least 1.
     pub max_jobs: usize,
-    /// How long the caller owns each job; 30 seconds unless set.
+    /// How long each is leased; 30 seconds unless set.
     pub lease: Duration,
-    /// At most this many takes in any window.
+    /// Over all processes.
     pub rate_limit: Option<RateLimit>,
 }
 
 impl Reserve {
-    /// Up to `max_jobs` jobs on a lease of 30 seconds, without a rate limit.
+    /// Up to `max_jobs` jobs for 30 seconds, without a rate limit.
     pub const fn new(max_jobs: usize) -> Self {
         Self { max_jobs, lease: Duration::from_secs(30), rate_limit: None }
     }
@@ -259,7 +259,7 @@ pub struct Depth {
 }
 
 impl Depth {
-    /// These, and no word of the dead.
+    /// Without the dead.
     pub fn new(ready: u64, delayed: u64, reserved: u64) -> Self {
         Self { ready, delayed, reserved, dead: None }
     }
@@ -269,7 +269,7 @@ impl Depth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleared {
-    /// How many, where the store says.
+    /// How many, where known.
     pub waiting: Option<u64>,
     /// Whether the delayed jobs went too.
     pub delayed_too: bool,
@@ -281,7 +281,7 @@ impl Cleared {
         Self { waiting, delayed_too: true }
     }
 
-    /// The ready jobs; delayed ones will still come.
+    /// The ready jobs; delayed ones still come.
     pub fn ready_only(waiting: Option<u64>) -> Self {
         Self { waiting, delayed_too: false }
     }
@@ -291,7 +291,7 @@ impl Cleared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Whether jobs can be lost or the queue cannot work.
+    /// Jobs can be lost, or the queue cannot work.
     pub severe: bool,
     /// What was found.
     pub what: String,

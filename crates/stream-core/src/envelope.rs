@@ -10,11 +10,10 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::{
-    Backoff, BoxError, Error, ErrorKind, GROUP_BYTES_MAX, HEADERS_BYTES_MAX, JobId, LONGEST, NAME_BYTES_MAX,
-    Priority, ROUTE_BYTES_MAX, Result, UNIQUE_KEY_BYTES_MAX, Undecodable, error::ensure, wire,
+    Backoff, BoxError, Error, ErrorKind, JobId, Priority, Result, Undecodable, error::ensure, limits::*, wire,
 };
 
-/// A job as stored, with everything that outlives a restart.
+/// A job as it is stored.
 ///
 /// A versioned MessagePack map, see `docs/envelope.md`; unknown fields are kept untouched.
 #[derive(Clone, PartialEq)]
@@ -40,7 +39,7 @@ pub struct Envelope {
     pub group: Option<String>,
     /// At most one waiting or reserved job has this key, where the connection promises that.
     pub unique_key: Option<String>,
-    /// Users' own headers and the W3C `traceparent`; 8 KiB in all.
+    /// Users' headers and the W3C `traceparent`; 8 KiB in all.
     pub headers: BTreeMap<String, String>,
     /// When it was made, by its maker's clock: information only.
     pub pushed_at: Option<SystemTime>,
@@ -66,7 +65,7 @@ impl Envelope {
             group: None,
             unique_key: None,
             headers: BTreeMap::new(),
-            pushed_at: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(id.made_at_ms())),
+            pushed_at: Some(id.made_at()),
             unknown: wire::Unknown::default(),
         }
     }
@@ -74,7 +73,7 @@ impl Envelope {
     /// The payload as a `T`.
     ///
     /// # Errors
-    /// `InvalidJob` if it is none, if the codec is `Raw`, or JSON without the feature `json`.
+    /// `InvalidJob` if it is none, or the codec is `Raw`, or `Json` without the feature.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         self.codec.deserialize(&self.payload).map_err(|source| {
             let reason = without_payload(&source.to_string());
@@ -91,9 +90,9 @@ impl Envelope {
     /// Reads stored bytes.
     ///
     /// # Errors
-    /// The bytes and why they cannot be read: cut off, a newer major version, an illegal field.
+    /// The bytes and why they are none: cut off, another major version, an illegal field.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Undecodable> {
-        wire::decode(&bytes).map_err(|wire::Failure { id, reason }| Undecodable::new(bytes, id, reason))
+        wire::decode(&bytes).map_err(|(id, reason)| Undecodable::new(bytes, id, reason))
     }
 
     /// The length of `to_bytes`.

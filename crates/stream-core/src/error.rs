@@ -1,6 +1,6 @@
 //! The one error type.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, iter::successors, sync::Arc};
 
 use crate::Pushed;
 
@@ -45,7 +45,7 @@ pub enum ErrorKind {
     InvalidJob,
     /// A setting is wrong: change it.
     Config,
-    /// Anything else; report it unless it is the store's trouble.
+    /// Anything else.
     Unexpected,
 }
 
@@ -62,7 +62,7 @@ impl Error {
         self
     }
 
-    /// Keeps the error of the layer below as `source`.
+    /// Keeps the error below as `source`.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
@@ -123,12 +123,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
-        let mut source = self.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
+        successors(self.source(), |&cause| cause.source()).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -47,7 +47,7 @@ pub trait Handler<J>: Send + Sync + 'static {
 
     /// Called after the job was buried, by the process that did.
     ///
-    /// At most once per burial; not after a crash in between, nor for payloads that are no `J`.
+    /// At most once per burial; not after a crash in between, nor for a payload that is no `J`.
     fn failed(&self, job: J, error: &JobError, cx: Context) -> impl Future<Output = ()> + Send {
         let _ = (job, error, cx);
         async {}

@@ -1,10 +1,10 @@
 //! How a job failed.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, iter::successors, time::Duration};
 
 use crate::BoxError;
 
-/// How a job failed and what is to become of it.
+/// How a job failed and what becomes of it.
 ///
 /// `?` converts any error into a retry; for another verdict: `.map_err(JobError::bury)?`.
 pub struct JobError {
@@ -12,7 +12,7 @@ pub struct JobError {
     error: BoxError,
 }
 
-/// What is to become of a job that did not succeed.
+/// What becomes of a job that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -52,21 +52,15 @@ impl JobError {
         Self { verdict: Verdict::Release(after), error: "released".into() }
     }
 
-    /// What is to become of the job.
+    /// What becomes of the job.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
 
     /// The error, or the first of its sources, that is an `E`.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*self.error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
+        let first: &(dyn StdError + 'static) = &*self.error;
+        successors(Some(first), |&cause| cause.source()).find_map(|cause| cause.downcast_ref())
     }
 }
 
@@ -80,13 +74,11 @@ impl fmt::Display for JobError {
     /// The error and its sources: `could not send: connection refused`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
+        for cause in successors(self.error.source(), |&cause| cause.source()) {
+            let text = cause.to_string();
             if !shown.contains(&text) {
                 shown = shown + ": " + &text;
             }
-            cause = error.source();
         }
         f.write_str(&shown)
     }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct JobId([u8; 16]);
 
 impl JobId {
     /// Makes an id from the time and randomness.
-    #[allow(clippy::new_without_default, reason = "a fresh id is no default value")]
+    #[expect(clippy::new_without_default, reason = "an id has no default")]
     pub fn new() -> Self {
         const VERSION: u128 = 7 << 76;
         const VARIANT: u128 = 0b10 << 62;
@@ -38,9 +38,8 @@ impl JobId {
         &self.0
     }
 
-    /// Since 1970, by its maker's clock: information only.
-    pub(crate) fn made_at_ms(self) -> u64 {
-        (u128::from_be_bytes(self.0) >> 80) as u64
+    pub(crate) fn made_at(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis((u128::from_be_bytes(self.0) >> 80) as u64)
     }
 }
 
@@ -68,7 +67,7 @@ impl fmt::Debug for JobId {
 impl FromStr for JobId {
     type Err = Error;
 
-    /// Reads 32 hexadecimal digits; hyphens are passed over.
+    /// Reads 32 hexadecimal digits, whatever the hyphens.
     fn from_str(text: &str) -> Result<Self, Error> {
         let digits = text.replace('-', "");
         // The standard library would read a sign as well.

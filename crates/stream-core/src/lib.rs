@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! [`Driver`] documents what a driver promises; `stream-testkit` has a case for each sentence.
+//! [`Driver`] is the contract of drivers; `stream-testkit` has a case for each sentence.
 
 mod backoff;
 mod capabilities;

@@ -31,7 +31,7 @@ pub struct QueueManager {
 }
 
 impl QueueManager {
-    /// A manager whose default connection is this driver, under the name `default`.
+    /// A manager with this driver as its connection `default`.
     pub fn new(driver: impl Driver) -> Self {
         let manager = Self { connections: Arc::default(), default: "default".into(), problem: None };
         manager.with_connection("default", driver)
@@ -71,7 +71,7 @@ impl QueueManager {
         job.into_draft().bind(self.clone())
     }
 
-    /// Pushes jobs of any types, queues and connections, in one call per queue.
+    /// Pushes jobs of any types, in one call per connection and queue.
     ///
     /// # Errors
     /// The answers of all jobs if some were not stored; the others were.
@@ -84,7 +84,7 @@ impl QueueManager {
         let mut batches = BTreeMap::new();
         for (at, job) in jobs.into_iter().enumerate() {
             let draft = job.into_draft();
-            let connection = draft.connection_name().unwrap_or(&self.default).to_owned();
+            let connection = draft.connection.as_deref().unwrap_or(&self.default).to_owned();
             let driver = self.find(Some(&connection));
             let prepared = driver.and_then(|driver| draft.prepare(&driver.capabilities()));
             answers.push(prepared.as_ref().err().map(|error| Err(error.clone())));
@@ -137,7 +137,7 @@ impl QueueManager {
         }
     }
 
-    /// How many jobs wait to be worked: ready and delayed.
+    /// How many jobs are ready or delayed.
     ///
     /// # Errors
     /// `Config` for a bad name; the driver's own.
@@ -192,7 +192,7 @@ impl QueueManager {
     }
 
     pub(crate) async fn send(&self, push: Push) -> Result<Pushed> {
-        let driver = self.find(push.connection_name())?;
+        let driver = self.find(push.connection.as_deref())?;
         let (queue, job) = push.prepare(&driver.capabilities())?;
         let pushed = driver.push(&queue, &[job]).await.pop();
         pushed.unwrap_or_else(|| unanswered(driver.name(), "push"))

@@ -11,13 +11,13 @@ use crate::{
 
 /// A job on its way into a queue: options first, then `.await`.
 ///
-/// It is `Send + 'static`. The `.await` reports a mistake in an option before anything is sent.
+/// The `.await` reports a mistake in an option before anything is sent.
 #[must_use = "nothing is sent before `.await`"]
 #[derive(Debug, Clone)]
 pub struct Push<To = QueueManager> {
     to: To,
     queue: Cow<'static, str>,
-    connection: Option<String>,
+    pub(crate) connection: Option<String>,
     job: NewJob,
     problem: Option<Error>,
 }
@@ -39,13 +39,13 @@ impl Draft {
         draft
     }
 
-    /// A job by name, for programs that share no types.
+    /// A job by name.
     pub fn named<T: Serialize + ?Sized>(name: &str, payload: &T) -> Self {
         let codec = Codec::MessagePack;
         Self::of(name.to_owned().into(), codec, codec.serialize(payload))
     }
 
-    /// A job by name whose payload is the caller's bytes.
+    /// A job by name with the caller's bytes.
     pub fn raw(name: &str, bytes: Vec<u8>) -> Self {
         Self::of(name.to_owned().into(), Codec::Raw, Ok(bytes))
     }
@@ -163,10 +163,6 @@ impl<To> Push<To> {
     fn checked(self) -> Result<NewJob> {
         self.problem.map_or(Ok(()), Err)?;
         self.job.validate().map(|()| self.job)
-    }
-
-    pub(crate) fn connection_name(&self) -> Option<&str> {
-        self.connection.as_deref()
     }
 }
 

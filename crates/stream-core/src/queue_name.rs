@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// A checked queue name: 1 to 48 of `A-Z a-z 0-9 _ -`.
 ///
-/// Of the 80 of SQS this leaves room for a prefix of 16 and our suffixes. Case counts.
+/// SQS allows 80: room for a prefix of 16 and our suffixes. Case counts.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName(Arc<str>);
 
@@ -16,7 +16,7 @@ impl QueueName {
     /// Checks a name.
     ///
     /// # Errors
-    /// `Config` if the name is empty, too long or has another character.
+    /// `Config` for any other.
     pub fn new(name: impl AsRef<str>) -> Result<Self> {
         let name = name.as_ref();
         if is_queue_name(name) {

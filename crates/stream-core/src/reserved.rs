@@ -18,7 +18,7 @@ use crate::{
 /// A job taken by [`QueueManager::pop`](crate::QueueManager::pop) or `reserve`.
 ///
 /// It comes back after its lease unless completed, failed or released; each can be repeated. A drop
-/// releases it inside a tokio runtime, with the feature `worker`.
+/// in a tokio runtime releases it, with the feature `worker`.
 #[must_use = "complete, fail or release it"]
 #[derive(Debug)]
 pub struct ReservedJob {

@@ -2,7 +2,7 @@
 
 use crate::{Counts, Delivery, Envelope, JobError, LONGEST, Outcome, Verdict, limits::cut};
 
-/// Decides how a delivery ends: `attempt` counts from 1, `random` lies in 0..1.
+/// Decides how a delivery ends; `attempt` counts from 1, `random` lies in 0..1.
 ///
 /// A failure is a retry while attempts are left, then a burial.
 ///

@@ -1,6 +1,6 @@
 //! The bytes of an envelope: one MessagePack map with string keys, version 1.
 //!
-//! Described in `docs/envelope.md`. A default is left out, an unknown field kept as it came.
+//! See `docs/envelope.md`. A default is left out, an unknown field kept as it came.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,12 +30,6 @@ impl Unknown {
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
-}
-
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) id: Option<JobId>,
-    pub(crate) reason: String,
 }
 
 pub(crate) fn encode(envelope: &Envelope) -> Vec<u8> {
@@ -100,11 +94,11 @@ impl Writer {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Waits {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     factor: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     list_ms: Option<Vec<u64>>,
     max_ms: u64,
     jitter: f64,
@@ -134,14 +128,15 @@ impl From<Waits> for Backoff {
     }
 }
 
-/// Rounded up: a wait may be longer, never shorter.
+/// Rounded up: a wait is never shorter.
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, Failure> {
+/// Else the id, if it was read, and why these are no envelope.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, (Option<JobId>, String)> {
     let mut reading = Reading { input: bytes, ..Reading::default() };
-    reading.envelope().map_err(|reason| Failure { id: reading.id, reason })
+    reading.envelope().map_err(|reason| (reading.id, reason))
 }
 
 #[derive(Default)]

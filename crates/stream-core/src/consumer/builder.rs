@@ -28,7 +28,7 @@ const WEIGHT_MAX: usize = 1_000_000;
 /// It is extended every third of it.
 const LEASE_MIN: Duration = Duration::from_millis(10);
 
-/// The options of a consumer; mistakes are reported by `start`, `run_until` or `drain`.
+/// The options of a consumer; its start reports mistakes.
 #[must_use = "it works nothing before `start`, `run_until` or `drain`"]
 #[derive(Clone)]
 pub struct ConsumerBuilder {
@@ -111,13 +111,13 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Adds a listener; it is called in place and should be quick.
+    /// Adds a listener, called in place: it should be quick.
     pub fn on_event(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Arc::new(listener));
         self
     }
 
-    /// Starts to work in the background; the store need not be there yet.
+    /// Works in the background; the store need not be there yet.
     ///
     /// # Errors
     /// `Config` for a bad option; `Unsupported` for what the connection does not promise.
@@ -141,17 +141,17 @@ impl ConsumerBuilder {
         consumer.shutdown().await
     }
 
-    /// Works until nothing is ready or runs; leaves what a delay or a rate limit holds.
+    /// Works until nothing is ready or runs; what a delay or a rate limit holds stays.
     ///
     /// # Errors
-    /// As [`start`](Self::start); also the driver's own if it cannot subscribe now.
+    /// As [`start`](Self::start); the driver's own if it cannot subscribe now.
     pub async fn drain(self) -> Result<Drained> {
         self.drain_until(Until::NothingReady).await
     }
 
     /// As [`drain`](Self::drain), but until the queues are empty.
     ///
-    /// It waits for delayed jobs and those that others have reserved, without limit.
+    /// It waits without limit for delayed jobs and those that others have reserved.
     ///
     /// # Errors
     /// As [`drain`](Self::drain).
@@ -195,11 +195,9 @@ impl ConsumerBuilder {
     fn checked_queues(&self, capabilities: &Capabilities) -> Result<Vec<Arc<Queue>>> {
         let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
         let names = self.queues.clone().unwrap_or_else(registered);
-        let count = names.len();
-        let say_count = || config(format!("a consumer works 1 to {QUEUES_MAX} queues, not {count}"));
-        ensure((1..=QUEUES_MAX).contains(&count), say_count)?;
+        within("queues", names.len(), QUEUES_MAX)?;
         let known: BTreeSet<_> = names.iter().collect();
-        ensure(known.len() == count, || config("a queue is named twice"))?;
+        ensure(known.len() == names.len(), || config("a queue is named twice"))?;
         for named in self.rate_limits.keys().chain(self.weights.keys()) {
             let error = || config(format!("{named:?} is not in `queues`"));
             ensure(known.contains(named), error)?;
@@ -238,10 +236,7 @@ fn config(detail: impl Into<String>) -> Error {
 
 impl fmt::Debug for ConsumerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsumerBuilder")
-            .field("queues", &self.queues)
-            .field("handlers", &self.handlers)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        let Self { queues, handlers, settings, .. } = self;
+        write!(f, "ConsumerBuilder({queues:?}, {handlers:?}, {settings:?})")
     }
 }

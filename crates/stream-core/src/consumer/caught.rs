@@ -1,4 +1,4 @@
-//! A future whose panics are values, also those of its destructor.
+//! A future whose panics are values, its destructor's too.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

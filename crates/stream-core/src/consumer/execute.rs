@@ -14,10 +14,8 @@ use super::{
     shared::{Queue, Run, Shared, Work},
 };
 use crate::{
-    Context, Delivery, JobError, JobResult, Outcome, decide,
-    handler::Runnable,
-    random::random,
-    retry::{bury, no_handler},
+    Context, Delivery, JobError, JobResult, Outcome, decide, handler::Runnable, random::random,
+    retry::no_handler,
 };
 
 pub(super) fn admit(
@@ -47,14 +45,14 @@ pub(super) fn admit(
 /// The code for a delivery; else its outcome.
 fn find(shared: &Shared, delivery: &Delivery) -> Result<Runnable, Outcome> {
     let envelope = shared.runnable(delivery)?;
-    let unhandled = || match shared.settings.buries_unhandled {
-        true => bury(format!("no handler is registered for `{}`", envelope.name)),
-        false => no_handler(envelope, delivery.attempt, random()),
+    let unhandled = || match no_handler(envelope, delivery.attempt, random()) {
+        Outcome::Retry { error, .. } if shared.settings.buries_unhandled => Outcome::Bury { error },
+        outcome => outcome,
     };
     shared.registry.get(&*envelope.name).cloned().ok_or_else(unhandled)
 }
 
-/// Whether it still runs here: we took it again after its lease, and it goes on under this delivery.
+/// Whether it still runs here: it goes on under this delivery, taken again after its lease.
 ///
 /// Where its old outcome may have counted, the old run is over.
 pub(super) fn runs_already(queue: &Queue, delivery: &Arc<Delivery>) -> bool {

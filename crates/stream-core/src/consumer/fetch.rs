@@ -45,7 +45,7 @@ pub(super) struct Fetcher {
     failures: u32,
     /// Reserves in a row that gave nothing.
     fruitless: usize,
-    /// Since the last job was taken all queues were asked, with nothing running.
+    /// All queues were asked since the last job was taken.
     is_swept: bool,
 }
 
@@ -193,9 +193,8 @@ impl Fetcher {
     }
 
     async fn put_back(&self, queue: &Queue, mut deliveries: Vec<Arc<Delivery>>, after: Duration) {
-        const TRIES: u32 = 3;
         let (shared, queue, outcome) = (&self.shared, &queue.name, &Outcome::Release { after });
-        for tried in 1..=TRIES {
+        for tried in 1..=3 {
             if deliveries.is_empty() {
                 return;
             }
@@ -216,7 +215,7 @@ impl Fetcher {
         }
     }
 
-    /// All queues are known empty: waits for what runs, sweeps once more, then ends.
+    /// Waits for what runs, sweeps once more, ends.
     async fn wait_in_drain(&mut self, subscription: &dyn Subscription) -> bool {
         let shared = self.shared.clone();
         let settled = shared.settled.notified();

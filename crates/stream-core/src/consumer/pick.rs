@@ -65,7 +65,6 @@ impl Picker {
         self.queues.iter().any(|known| known.can_go(now))
     }
 
-    /// A reserve gave less than it asked for: nothing is left.
     pub(super) fn is_empty(&mut self, at: usize) {
         self.queues[at].may_have_work = false;
         // An idle queue saves no credit up.

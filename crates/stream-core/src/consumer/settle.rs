@@ -59,11 +59,11 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
     for ((mut one, delivery), answer) in pending.into_iter().zip(&deliveries).zip(answers) {
         match answer {
             Ok(()) => report(shared, queue, one),
-            // We took the job again meanwhile: the outcome goes to that delivery.
-            Err(error) if error.kind() == &ErrorKind::LeaseLost && is_renewed(&one, delivery) => {
-                again.push(one);
-            }
-            Err(error) if error.kind() == &ErrorKind::LeaseLost => lost(shared, queue, &one.work),
+            Err(error) if error.kind() == &ErrorKind::LeaseLost => match is_renewed(&one, delivery) {
+                // We took it again meanwhile: the outcome goes to that delivery.
+                true => again.push(one),
+                false => lost(shared, queue, &one.work),
+            },
             Err(error) if can_be_repeated(&mut one, &error) => {
                 outage.get_or_insert(error);
                 again.push(one);

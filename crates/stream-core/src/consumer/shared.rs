@@ -67,7 +67,7 @@ impl Shared {
         retry::runnable(delivery, self.capabilities.counts, self.settings.max_lost)
     }
 
-    /// Whether it may have killed its workers: it runs beside no other such job.
+    /// It may have killed its workers: it runs beside no other suspect.
     pub(super) fn is_suspect(&self, delivery: &Delivery) -> bool {
         retry::losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
     }
@@ -107,7 +107,6 @@ pub(super) struct Queue {
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) weight: u32,
     pub(super) runs: Mutex<HashMap<JobId, Arc<Run>>>,
-    /// Waits for the settler.
     pub(super) finished: Mutex<Vec<Finished>>,
     pub(super) work_began: Notify,
     pub(super) work_ended: Notify,
@@ -187,7 +186,7 @@ impl Run {
     }
 }
 
-/// A delivery that waits for its settlement, and keeps its slot.
+/// A delivery that waits for its settlement.
 pub(super) struct Finished {
     pub(super) work: Work,
     pub(super) outcome: Outcome,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Delivery, Envelope, IntoDraft, JobId, Push, QueueManager, QueueName, Receipt};
 
-/// What a running job knows of itself; one `Arc`, moves into spawned tasks.
+/// What a running job knows of itself; cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Inner>,

@@ -24,8 +24,7 @@ pub(crate) type Registry = HashMap<String, Runnable>;
 
 /// Which code works which job; cloned between consumers.
 ///
-/// Where a struct handles several jobs name one: `register::<SendEmail>(app)`. A consumer's start
-/// reports a name registered twice.
+/// A consumer's start reports a name registered twice.
 #[derive(Clone, Default)]
 pub struct Handlers {
     entries: BTreeMap<String, Registered>,
@@ -173,7 +172,7 @@ impl Next {
 
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Next({} of {})", self.at, self.runnable.layers.len())
+        f.write_str("Next(..)")
     }
 }
 

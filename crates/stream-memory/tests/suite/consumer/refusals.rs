@@ -22,7 +22,7 @@ async fn options_of_a_consumer_that_cannot_be_meant_are_refused() {
     let refusals = [
         (consumer().workers(0), "workers must be 1 to"),
         (consumer().workers(usize::MAX), "workers must be 1 to"),
-        (consumer().queues(Vec::<&str>::new()), "1 to 10000 queues"),
+        (consumer().queues(Vec::<&str>::new()), "queues must be 1 to 10000"),
         (consumer().queues(["a b"]), "1 to 48 of A-Z"),
         (consumer().queues(["a", "a"]), "named twice"),
         (consumer().lease(Duration::ZERO), "lease"),
