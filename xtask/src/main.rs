@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
+mod bench;
 mod capabilities;
 mod ci;
 mod drivers;
@@ -8,6 +9,7 @@ mod mutants;
 mod outside;
 mod package;
 mod process;
+mod services;
 mod size;
 mod table;
 mod tidy;
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::services::install::IfMissing;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -33,17 +36,18 @@ enum Command {
         /// Only fmt, clippy, tidy, size and test-drivers
         #[arg(long)]
         quick: bool,
+        /// Install servers that the tests need, beside the first parts
+        #[arg(long)]
+        install: bool,
     },
     /// Check the rules of the project that a program can check
     Tidy,
     /// Package stream-core and compare it with its limit
     Size,
     /// Run every test and count honestly what passed, failed and was skipped
-    TestDrivers {
-        /// Only these rows of the table; all when none is named
-        #[arg(long = "driver", value_name = "NAME", num_args = 1..)]
-        drivers: Vec<String>,
-    },
+    TestDrivers(drivers::Selection),
+    /// Start, stop and disturb the servers of the tests
+    Services(services::Services),
     /// Break one promise at a time and see that its test notices
     Mutants {
         /// Only these mutants; all when none is named
@@ -51,6 +55,12 @@ enum Command {
         /// Print the mutants and the promises they break, run nothing
         #[arg(long)]
         list: bool,
+    },
+    /// Measure the drivers beside the bare clients of their stores
+    Bench {
+        /// What `stream-bench --help` lists
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// Write the table of capabilities in docs/drivers.md
     Capabilities {
@@ -72,15 +82,24 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    // A keeper runs without a workspace, and the others find it themselves.
+    if let Command::Services(services) = &command {
+        return services::run(services);
+    }
     let workspace = Workspace::load()?;
     match command {
-        Command::Ci { quick: true } => ci::run(&workspace, ci::Extent::Quick),
-        Command::Ci { quick: false } => ci::run(&workspace, ci::Extent::Full),
+        Command::Ci { quick, install } => {
+            let extent = if quick { ci::Extent::Quick } else { ci::Extent::Full };
+            let missing = if install { IfMissing::Install } else { IfMissing::Refuse };
+            ci::run(&workspace, extent, missing)
+        }
         Command::Tidy => tidy::run(&workspace),
         Command::Size => size::run(&workspace),
-        Command::TestDrivers { drivers } => drivers::run(&workspace, &drivers),
+        Command::TestDrivers(selection) => drivers::run(&workspace, &selection),
+        Command::Services(_) => unreachable!("done above"),
         Command::Mutants { list: true, .. } => mutants::list(&workspace),
         Command::Mutants { names, .. } => mutants::run(&workspace, &names),
+        Command::Bench { words } => bench::run(&workspace, &words),
         Command::Capabilities { check: true } => capabilities::check(&workspace),
         Command::Capabilities { check: false } => capabilities::write(&workspace),
     }

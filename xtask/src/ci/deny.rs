@@ -1,12 +1,12 @@
 //! Licences, bans and sources of all dependencies, by cargo-deny; it is installed once if it is missing.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::process;
+use crate::services::install;
 use crate::workspace::Workspace;
 
 /// Fixed, so that a new release does not fail an old commit.
@@ -25,7 +25,7 @@ fn installed() -> Result<PathBuf> {
     if is_right_version(&on_path) {
         return Ok(on_path);
     }
-    let tools = tools_folder()?;
+    let tools = install::cache_folder()?;
     let own = tools.join("bin/cargo-deny");
     if !is_right_version(&own) {
         let words = ["install", "--debug", "--locked", "cargo-deny", "--root"];
@@ -45,13 +45,6 @@ fn is_right_version(program: &PathBuf) -> bool {
 /// Whether `cargo-deny 0.20.2` is what a program calls itself.
 fn names_version(words: &str) -> bool {
     words.split_whitespace().any(|word| word == VERSION)
-}
-
-/// Outside `target`, so that cleaning the project does not cost minutes.
-fn tools_folder() -> Result<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
-    Ok(cache.context("set HOME or XDG_CACHE_HOME, cargo-deny is installed below it")?.join("stream-tools"))
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@ mod deny;
 mod parts;
 
 use std::env;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
-use self::parts::{Kind, PARTS, Part};
+use self::parts::{Kind, PARTS, Part, Step};
+use crate::drivers::{self, Selection};
+use crate::services::install::IfMissing;
 use crate::table;
 use crate::workspace::Workspace;
 
@@ -34,9 +37,19 @@ struct Timing {
 }
 
 /// Runs the parts in order up to the first that fails; prints the minutes of each in any case.
-pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, extent: Extent, missing: IfMissing) -> Result<()> {
     let mut timings = Vec::new();
-    let outcome = run_parts(workspace, extent, &mut timings);
+    let outcome = thread::scope(|scope| {
+        // Servers are installed while the first parts compile; the tests see for themselves whether it worked.
+        if missing == IfMissing::Install {
+            scope.spawn(|| {
+                if let Err(error) = drivers::install(workspace) {
+                    eprintln!("installing servers: {error:#}");
+                }
+            });
+        }
+        run_parts(workspace, extent, missing, &mut timings)
+    });
     println!("\n{}", table::render(&["part", ">minutes"], &rows(&timings)));
     outcome?;
 
@@ -51,11 +64,20 @@ pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<()> {
     Ok(())
 }
 
-fn run_parts(workspace: &Workspace, extent: Extent, timings: &mut Vec<Timing>) -> Result<()> {
-    for Part { name, kind, run, .. } in PARTS.iter().filter(|part| extent == Extent::Full || part.is_quick) {
+fn run_parts(
+    workspace: &Workspace,
+    extent: Extent,
+    missing: IfMissing,
+    timings: &mut Vec<Timing>,
+) -> Result<()> {
+    let selection = Selection { install: missing == IfMissing::Install, ..Selection::default() };
+    for Part { name, kind, step, .. } in PARTS.iter().filter(|part| extent == Extent::Full || part.is_quick) {
         println!("\n==== {name}");
         let started = Instant::now();
-        let outcome = run(workspace);
+        let outcome = match step {
+            Step::Plain(run) => run(workspace),
+            Step::OnServers(run) => run(workspace, &selection),
+        };
         timings.push(Timing { name, kind: *kind, took: started.elapsed() });
         outcome.map_err(|error| anyhow!("{name} failed: {error:#}"))?;
     }

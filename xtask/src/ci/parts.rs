@@ -5,10 +5,12 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{deny, is_ci};
+use crate::drivers::Selection;
 use crate::drivers::catalogue::DRIVERS;
 use crate::process::{self, cargo};
+use crate::services::rehearsal;
 use crate::workspace::{Package, Workspace};
-use crate::{capabilities, drivers, outside, size, tidy};
+use crate::{bench, capabilities, drivers, outside, size, tidy};
 
 /// Which budget a part draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +26,27 @@ pub(super) struct Part {
     pub(super) kind: Kind,
     /// Whether it belongs to `--quick`.
     pub(super) is_quick: bool,
-    pub(super) run: fn(&Workspace) -> Result<()>,
+    pub(super) step: Step,
+}
+
+/// What a part does.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    Plain(fn(&Workspace) -> Result<()>),
+    /// Needs servers, which may have to be installed.
+    OnServers(fn(&Workspace, &Selection) -> Result<()>),
 }
 
 const fn check(name: &'static str, run: fn(&Workspace) -> Result<()>) -> Part {
-    Part { name, kind: Kind::Check, is_quick: false, run }
+    Part { name, kind: Kind::Check, is_quick: false, step: Step::Plain(run) }
 }
 
 const fn test(name: &'static str, run: fn(&Workspace) -> Result<()>) -> Part {
-    Part { name, kind: Kind::Test, is_quick: false, run }
+    Part { name, kind: Kind::Test, is_quick: false, step: Step::Plain(run) }
+}
+
+const fn on_servers(name: &'static str, run: fn(&Workspace, &Selection) -> Result<()>) -> Part {
+    Part { name, kind: Kind::Test, is_quick: false, step: Step::OnServers(run) }
 }
 
 const fn quick(part: Part) -> Part {
@@ -40,7 +54,7 @@ const fn quick(part: Part) -> Part {
 }
 
 /// Cheap parts first, so that a small mistake is told early.
-pub(super) const PARTS: [Part; 13] = [
+pub(super) const PARTS: [Part; 15] = [
     quick(check("fmt", fmt)),
     quick(check("clippy", clippy)),
     check("docs", docs),
@@ -49,7 +63,9 @@ pub(super) const PARTS: [Part; 13] = [
     check("deny", deny::run),
     check("each-alone", each_alone),
     check("capabilities", capabilities::check),
-    quick(test("test-drivers", |workspace| drivers::run(workspace, &[]))),
+    check("instructions", bench::instructions),
+    on_servers("services", rehearse_services),
+    quick(on_servers("test-drivers", drivers::run)),
     test("other-tests", other_tests),
     test("examples", examples),
     check("publish", publish),
@@ -91,6 +107,11 @@ fn alone(package: &Package, flags: &[&str]) -> Command {
     let mut command = cargo(["clippy", "-p", &package.name]);
     command.args(flags).args(["--", "-D", "warnings"]);
     command
+}
+
+/// That every main server can be had, disturbed and brought back, whichever drivers there are.
+fn rehearse_services(workspace: &Workspace, selection: &Selection) -> Result<()> {
+    rehearsal::run(workspace, selection.if_missing())
 }
 
 /// The tests of the members that are no row of `test-drivers`.

@@ -1,27 +1,34 @@
 //! `cargo xtask test-drivers`: every test of every driver, counted honestly.
 
 mod accounting;
+mod backends;
 pub(crate) mod catalogue;
+mod selection;
 mod suite;
 
 use std::error::Error;
 use std::fmt;
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use self::accounting::{Account, Tally};
-use self::catalogue::Driver;
+use self::backends::{Backends, Environment};
+use self::catalogue::{Driver, Standing};
+pub(crate) use self::selection::Selection;
 use self::suite::Tier;
 use crate::process;
+use crate::services::install::{self, IfMissing};
+use crate::services::instance::Base;
 use crate::table;
 use crate::workspace::{Package, Workspace};
 
 /// What one tier of one driver came to.
 struct Row {
-    driver: &'static str,
+    driver: &'static Driver,
     tier: String,
     account: Account,
     took: Duration,
@@ -39,26 +46,55 @@ impl fmt::Display for NotAllPassed {
 
 impl Error for NotAllPassed {}
 
-/// Tests the named drivers, or all; prints the table and the closing line.
-pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
-    let drivers = catalogue::select(names)?;
+/// Tests the selected drivers on the servers they need; prints the tables and the closing line.
+pub(crate) fn run(workspace: &Workspace, selection: &Selection) -> Result<()> {
+    let drivers = catalogue::select(&selection.drivers, selection.extras())?;
+    let services = backends::needed(&drivers)?;
+    if selection.if_missing() == IfMissing::Refuse {
+        backends::refuse_if_missing(&services)?;
+    }
     let packages =
         drivers.iter().map(|driver| workspace.package(driver.package)).collect::<Result<Vec<_>>>()?;
-    for package in &packages {
-        build(workspace, package)?;
-    }
-    let reports = workspace.target.join("test-reports");
+    let reports = empty_reports(workspace)?;
+
+    // Servers are installed and start while the code compiles: one waits for the network, the other for the processor.
+    let (backends, built) = thread::scope(|scope| {
+        let backends = scope.spawn(|| Backends::up(workspace, services, selection));
+        let began = Instant::now();
+        let built = packages.iter().try_for_each(|package| build(workspace, package));
+        println!("built after {:.1} s", began.elapsed().as_secs_f64());
+        (backends.join().expect("starting servers does not panic"), built)
+    });
+    let backends = backends?;
+    let rows = built.and_then(|()| {
+        let mut rows = Vec::new();
+        let wanted = drivers.iter().zip(packages).filter(|(driver, _)| !backends.lacks_extra(driver));
+        for (driver, package) in wanted {
+            let found = test_package(workspace, (driver, package), selection, &backends, &reports, &mut rows);
+            found.with_context(|| format!("testing {}", driver.name))?;
+        }
+        Ok(rows)
+    });
+    backends.down()?;
+    fs::remove_dir_all(&reports).context("cannot remove the folder of reports")?;
+    conclude(&rows?)
+}
+
+/// Installs what the main drivers need, so that this can go on beside other work.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    let drivers = catalogue::select(&[], Selection::default().extras())?;
+    let services = backends::needed(&drivers)?;
+    install::ensure(&services, IfMissing::Install, &Base::below(&workspace.target)?.shared())
+}
+
+fn empty_reports(workspace: &Workspace) -> Result<PathBuf> {
+    // A folder of its own for each run: two at once must not read each other's reports.
+    let reports = workspace.target.join("test-reports").join(std::process::id().to_string());
     if reports.exists() {
         fs::remove_dir_all(&reports).context("cannot empty the folder of reports")?;
     }
     fs::create_dir_all(&reports).context("cannot create the folder of reports")?;
-
-    let mut rows = Vec::new();
-    for (driver, package) in drivers.iter().zip(packages) {
-        let found = test_package(workspace, driver, package, &reports, &mut rows);
-        found.with_context(|| format!("testing {}", driver.name))?;
-    }
-    conclude(&rows)
+    Ok(reports)
 }
 
 fn build(workspace: &Workspace, package: &Package) -> Result<()> {
@@ -68,27 +104,30 @@ fn build(workspace: &Workspace, package: &Package) -> Result<()> {
 
 fn test_package(
     workspace: &Workspace,
-    driver: &Driver,
-    package: &Package,
+    (driver, package): (&'static Driver, &Package),
+    selection: &Selection,
+    backends: &Backends,
     reports: &Path,
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    for tier in suite::tiers(workspace, package)? {
+    let environment = backends.environment(driver)?;
+    let tiers = suite::tiers(workspace, package)?.into_iter();
+    for tier in tiers.filter(|tier| selection.tier.includes(&tier.name)) {
         println!("\n== {} · {}", driver.name, tier.name);
         let report = reports.join(format!("{}-{}-{}.tsv", driver.name, tier.target.label(), tier.name));
-        rows.push(test_tier(workspace, driver, package, tier, &report)?);
+        rows.push(test_tier(workspace, (driver, package), tier, &environment, &report)?);
     }
     Ok(())
 }
 
 fn test_tier(
     workspace: &Workspace,
-    driver: &Driver,
-    package: &Package,
+    (driver, package): (&'static Driver, &Package),
     tier: Tier,
+    environment: &Environment,
     report: &Path,
 ) -> Result<Row> {
-    let run = suite::run(workspace, package, &tier, report)?;
+    let run = suite::run(workspace, package, &tier, environment, report)?;
     let account = accounting::account(&tier.tests, &run);
     for (case, reason) in &account.skips {
         println!("skipped {case}: {reason}");
@@ -96,18 +135,20 @@ fn test_tier(
     for problem in &account.problems {
         println!("accounting: {problem}");
     }
-    Ok(Row { driver: driver.name, tier: tier.name, account, took: run.took })
+    Ok(Row { driver, tier: tier.name, account, took: run.took })
 }
 
 fn conclude(rows: &[Row]) -> Result<()> {
+    let (rows, extras): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.driver.standing == Standing::Main);
+    if !extras.is_empty() {
+        println!("\nextras, which decide nothing:\n{}", render(&extras));
+    }
     let total: Tally = rows.iter().map(|row| row.account.tally).sum();
     let problems: usize = rows.iter().map(|row| row.account.problems.len()).sum();
     let verdict = judge(total, problems, skips_are_failures());
 
-    println!(
-        "\n{}",
-        table::render(&["driver", "tier", ">passed", ">failed", ">skipped", ">seconds"], &cells(rows))
-    );
+    println!("\n{}", render(&rows));
     if let Err(reason) = &verdict {
         println!("test-drivers failed: {reason}");
     }
@@ -119,11 +160,15 @@ fn conclude(rows: &[Row]) -> Result<()> {
     }
 }
 
-fn cells(rows: &[Row]) -> Vec<Vec<String>> {
+fn render(rows: &[&Row]) -> String {
+    table::render(&["driver", "tier", ">passed", ">failed", ">skipped", ">seconds"], &cells(rows))
+}
+
+fn cells(rows: &[&Row]) -> Vec<Vec<String>> {
     let cells = rows.iter().map(|row| {
         let Tally { passed, failed, skipped } = row.account.tally;
         let numbers = [passed, failed, skipped].map(|number| number.to_string());
-        let words = [row.driver.to_owned(), row.tier.clone()];
+        let words = [row.driver.name.to_owned(), row.tier.clone()];
         let seconds = format!("{:.1}", row.took.as_secs_f64());
         words.into_iter().chain(numbers).chain([seconds]).collect()
     });

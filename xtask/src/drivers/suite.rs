@@ -119,8 +119,15 @@ fn cargo_test(workspace: &Workspace, package: &Package, target: &TestTarget) -> 
 }
 
 /// Runs one tier and gathers what it printed and reported; failures are shown as they come.
-pub(crate) fn run(workspace: &Workspace, package: &Package, tier: &Tier, report: &Path) -> Result<Run> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    package: &Package,
+    tier: &Tier,
+    environment: &[(&'static str, String)],
+    report: &Path,
+) -> Result<Run> {
     let mut command = cargo_test(workspace, package, &tier.target);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.env(REPORT, report).env(REQUIRE, required());
     if tier.target == TestTarget::Integration(SUITE.to_owned()) {
         // Named one by one, since a filter by `tier::` would also find that module further down in a name.
