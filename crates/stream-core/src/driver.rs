@@ -26,9 +26,12 @@ use crate::{Capabilities, DeadLetter, DeadLetterId, Delivery, JobId, NewJob, Que
 /// *Counts.* `attempt` is 1 plus the deliveries ended by `Retry`, `lost` is the deliveries that ended
 /// with no outcome. `Release` counts in neither.
 ///
-/// *Fence.* A receipt is good for one delivery. A lease that ended but was not taken again is still
-/// good where the fence is `Exact`. A receipt of an earlier delivery is answered `LeaseLost` and
+/// *Fence.* A receipt is good for one delivery. A timed lease that ended but was not taken again is
+/// still good where the fence is `Exact`. A receipt of an earlier delivery is answered `LeaseLost` and
 /// changes nothing, whichever the outcome.
+///
+/// *Groups.* Where they are promised at most one job of a group is in flight, and one that is retried,
+/// released or lost goes before the others of its group.
 ///
 /// *Undecodable.* Bytes that are no envelope are delivered as `Undecodable`, not dropped; bury and
 /// dead-letter retry keep them untouched.
@@ -47,7 +50,7 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     ///
     /// A job whose id the queue holds, waiting, reserved or dead, is not stored again and answered
     /// `AlreadyStored`, where `Capabilities::repeated_push` says so; elsewhere a repeated push may
-    /// double the job, never lose it. A job whose unique key a waiting or reserved job holds is not
+    /// double the job, never lose it. The id of a finished job is forgotten. A job whose unique key a waiting or reserved job holds is not
     /// stored and answered `Duplicate` with that job's id. A `Stored` job survives what the
     /// connection's durability settings promise.
     ///
@@ -83,8 +86,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
 
     /// False once the driver knows that the receipt is dead; no I/O.
     ///
-    /// Where the fence is `Exact` the end of a lease is no such knowledge: until somebody takes the
-    /// job again its outcome counts.
+    /// The end of a timed lease is no such knowledge where the fence is `Exact`: until somebody takes
+    /// the job again its outcome counts.
     fn is_current(&self, delivery: &Delivery) -> bool;
 
     /// How many jobs the queue holds; `Capabilities::depth` says how true that is.
@@ -114,7 +117,7 @@ pub trait Subscription: Send + Sync {
     /// Resolves for a push, a due job, an ended lease, a permit of a rate limit that had refused, a
     /// delivery in the driver's own buffer; or with nothing after `wait`. A zero `wait` asks the store
     /// once. It may name an empty queue, but leave out none that has work, but for the store's
-    /// documented grain.
+    /// documented grain. A queue that was cut by its limit is not named before a permit may be free.
     ///
     /// # Cancel safety
     /// Dropping it loses no wake: the next call answers what it had learnt.
@@ -122,12 +125,13 @@ pub trait Subscription: Send + Sync {
 
     /// Takes up to `max_jobs` ready jobs, the most urgent first; never waits for work.
     ///
-    /// Each is leased for `lease`; of the ended leases only as many are taken back as are returned.
+    /// Each is leased for `lease`, rounded up to the grain; of the ended leases only as many are taken back as are returned.
     /// With a rate limit at most `limit` jobs are taken in any `window`, by all processes together
     /// that name a limit for this queue; an empty queue spends no permit.
     ///
     /// # Errors
-    /// `Config` for a queue that was not subscribed to. After an error nothing is taken.
+    /// `Config` for a queue that was not subscribed to. Nothing was taken if there is an error, but for
+    /// `OutcomeUnknown`: what was taken then comes back after its lease, `lost` one more.
     async fn reserve(&self, queue: &QueueName, request: Reserve) -> Result<Vec<Delivery>>;
 
     /// Gives back at once what was fetched and not returned; what was returned stays valid.
@@ -139,7 +143,7 @@ pub trait Subscription: Send + Sync {
 /// The jobs that were given up on.
 #[async_trait]
 pub trait DeadLetterStore: Send + Sync {
-    /// Up to `limit` letters, the oldest first, from behind `after`.
+    /// Up to `limit` letters, the oldest first, from behind `after`, be it there still or not.
     async fn list(
         &self,
         queue: &QueueName,

@@ -125,6 +125,10 @@ async fn perform(what: &str, cx: &Context) -> JobResult {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         }
+        "two seconds" => {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

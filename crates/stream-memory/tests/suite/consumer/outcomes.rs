@@ -134,6 +134,7 @@ async fn a_payload_that_is_not_the_jobs_is_buried_with_the_reason() {
 
     let dead = world.dead().await;
     assert!(dead[0].contains("the payload of `act` does not fit its type"), "{dead:?}");
+    assert_eq!(world.now(), 0, "it was tried again");
     assert_eq!(world.noted().iter().filter(|line| line.starts_with("run")).count(), 1);
 }
 
