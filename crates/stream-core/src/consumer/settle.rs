@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Event,
-    caught::Caught,
+    caught::{Caught, catch},
     pick::pause,
     shared::{Finished, Queue, Shared, Work},
 };
@@ -25,16 +25,13 @@ pub(super) async fn settle(shared: Arc<Shared>, queue: Arc<Queue>) {
         // Natural batching: what has finished since the last call.
         let room = shared.capabilities.batch.max(1).saturating_sub(pending.len());
         pending.extend(queue.take_finished(room));
-        pending.retain(|one: &Finished| {
-            let is_lost = one.work.run().is_some_and(|run| run.cx.is_lost());
-            if is_lost {
-                lost(&shared, &queue, &one.work);
-            }
-            !is_lost
-        });
+        let is_lost = |one: &mut Finished| one.work.run().is_some_and(|run| run.cx.is_lost());
+        pending.extract_if(.., is_lost).for_each(|one| lost(&shared, &queue, one));
         if pending.is_empty() {
             failures = 0;
             queue.work_ended.notified().await;
+            // What ends at this moment goes along: a lone outcome waits one turn of the runtime.
+            tokio::task::yield_now().await;
             continue;
         }
         pending = settle_once(&shared, &queue, pending, failures == 0).await;
@@ -62,7 +59,7 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
             Err(error) if error.kind() == &ErrorKind::LeaseLost => match is_renewed(&one, delivery) {
                 // We took it again meanwhile: the outcome goes to that delivery.
                 true => again.push(one),
-                false => lost(shared, queue, &one.work),
+                false => lost(shared, queue, one),
             },
             Err(error) if can_be_repeated(&mut one, &error) => {
                 outage.get_or_insert(error);
@@ -71,7 +68,7 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
             Err(error) => {
                 tracing::error!(queue = %queue.name, %error, "an outcome cannot be written; the lease ends it");
                 answer_is_lost(&one.work);
-                lost(shared, queue, &one.work);
+                lost(shared, queue, one);
             }
         }
     }
@@ -129,18 +126,25 @@ fn report(shared: &Shared, queue: &Queue, finished: Finished) {
                 drop(slot);
             });
         }
-        _ => {}
+        work => discard(work),
     }
 }
 
 /// The outcome counts for nothing, or nobody knows whether it does.
-fn lost(shared: &Shared, queue: &Queue, work: &Work) {
-    over(shared, queue, work);
-    let Some(run) = work.run() else { return };
-    shared.emit(&match run.is_unknown.load(Ordering::Acquire) {
-        true => Event::OutcomeUnconfirmed { cx: &run.cx },
-        false => Event::LeaseLost { cx: &run.cx },
-    });
+fn lost(shared: &Shared, queue: &Queue, one: Finished) {
+    over(shared, queue, &one.work);
+    if let Some(run) = one.work.run() {
+        shared.emit(&match run.is_unknown.load(Ordering::Acquire) {
+            true => Event::OutcomeUnconfirmed { cx: &run.cx },
+            false => Event::LeaseLost { cx: &run.cx },
+        });
+    }
+    discard(one.work);
+}
+
+/// Drops the user's error, whose destructor may panic.
+fn discard(work: Work) {
+    let _ = catch(|| drop(work));
 }
 
 fn over(shared: &Shared, queue: &Queue, work: &Work) {

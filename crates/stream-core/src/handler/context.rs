@@ -1,7 +1,14 @@
 //! What a running job knows of itself.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Delivery, Envelope, IntoDraft, JobId, Push, QueueManager, QueueName, Receipt};
@@ -19,7 +26,9 @@ struct Inner {
     delivery: Arc<Delivery>,
     stop: CancellationToken,
     /// The delivery is over at the store.
-    lost: CancellationToken,
+    /// Plain parts: a token would allocate for each job.
+    is_lost: AtomicBool,
+    lost: Notify,
 }
 
 impl Context {
@@ -29,8 +38,8 @@ impl Context {
         delivery: Arc<Delivery>,
         stop: CancellationToken,
     ) -> Self {
-        let lost = CancellationToken::new();
-        Self { inner: Arc::new(Inner { manager, queue, delivery, stop, lost }) }
+        let (is_lost, lost) = (AtomicBool::new(false), Notify::new());
+        Self { inner: Arc::new(Inner { manager, queue, delivery, stop, is_lost, lost }) }
     }
 
     /// A context for unit tests: first attempt, not cancelled.
@@ -109,7 +118,11 @@ impl Context {
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn cancelled(&self) {
-        self.inner.stop.run_until_cancelled(self.inner.lost.cancelled()).await;
+        // Listens before it looks, so that a loss in between is not missed.
+        let lost = self.inner.lost.notified();
+        if !self.is_lost() {
+            self.inner.stop.run_until_cancelled(lost).await;
+        }
     }
 
     pub(crate) fn delivery(&self) -> &Arc<Delivery> {
@@ -117,11 +130,12 @@ impl Context {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.inner.lost.is_cancelled()
+        self.inner.is_lost.load(Ordering::Acquire)
     }
 
     pub(crate) fn lose(&self) {
-        self.inner.lost.cancel();
+        self.inner.is_lost.store(true, Ordering::Release);
+        self.inner.lost.notify_waiters();
     }
 }
 

@@ -138,7 +138,7 @@ impl Queue {
         // A lease that ended at once would be taken back by the very call that gave it, for ever.
         let request = request.lease(request.lease.max(GRAIN));
         let ends = later(now, request.lease);
-        let mut taken = Vec::new();
+        let mut taken = Vec::with_capacity(max_jobs.min(self.rows.len()));
         while taken.len() < max_jobs
             && let Some((level, source, slot)) = self.next(now)
         {

@@ -325,3 +325,39 @@ async fn failed_is_not_called_for_a_retry() {
     Consumer::builder(&world.queue, handlers).drain_all().await.unwrap();
     assert_eq!(world.noted(), ["failed again 3"]);
 }
+
+/// An error of the user that is hostile to whoever shows or drops it.
+#[derive(Debug)]
+struct Hostile {
+    panics_when: &'static str,
+}
+
+impl std::fmt::Display for Hostile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        assert!(self.panics_when != "shown", "shown");
+        f.write_str("hostile")
+    }
+}
+
+impl std::error::Error for Hostile {}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        assert!(self.panics_when != "dropped", "dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_shown_or_dropped_is_a_counted_failure_and_harms_nobody() {
+    for panics_when in ["shown", "dropped"] {
+        let world = World::new();
+        world.queue.push(Draft::named("hostile", &())).max_attempts(3).await.unwrap();
+        world.queue.push(act("work")).delay(Duration::from_secs(600)).await.unwrap();
+        let hostile = async move |(): (), _: Context| JobResult::Err(Hostile { panics_when }.into());
+        let handlers = world.handlers().register_named("hostile", hostile);
+
+        let drained = Consumer::builder(&world.queue, handlers).drain_all().await.unwrap();
+
+        assert_eq!((drained.retried, drained.buried, drained.done), (2, 1, 1), "{panics_when}");
+    }
+}
