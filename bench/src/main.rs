@@ -24,7 +24,10 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::{report::Report, target::Target};
+use crate::{
+    report::Report,
+    target::{Target, Unsynced},
+};
 
 /// Measure each driver beside the bare client of its store.
 #[derive(Debug, Parser)]
@@ -56,6 +59,9 @@ struct Measure {
     /// Hold up the traffic to each server by so many milliseconds
     #[arg(long, value_name = "N", default_value_t = 0)]
     latency_ms: u64,
+    /// Measure servers that do not wait for their disk as well
+    #[arg(long)]
+    allow_unsynced: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,7 +112,13 @@ fn measure(wanted: &Measure) -> Result<()> {
     // Read first: a mistake in the name should not cost a run.
     let older = wanted.compare.as_deref().map(Report::read).transpose()?;
     let (is_quick, latency_ms, only) = (wanted.quick, wanted.latency_ms, wanted.only.clone());
-    let report = on_runtime(async move { run::all(&targets, is_quick, only.as_deref(), latency_ms).await })?;
+    let unsynced = if wanted.allow_unsynced { Unsynced::Allowed } else { Unsynced::Refused };
+    let report = on_runtime(async move {
+        for target in &targets {
+            target.durability().await?.check(unsynced).with_context(|| target.name())?;
+        }
+        run::all(&targets, is_quick, only.as_deref(), latency_ms).await
+    })?;
     print!("{}", print::report(&report));
     if let Some(path) = &wanted.json {
         report.write(path)?;

@@ -26,10 +26,13 @@ pub(crate) trait Target: Send + Sync {
     /// Versions of server and client, and the settings that a reader has to know: persistence first.
     async fn settings(&self) -> Result<Vec<(String, String)>>;
 
+    /// Whether an acknowledged push outlives a crash of the server, as the server itself says.
+    async fn durability(&self) -> Result<Durability>;
+
     /// The crates of the client, whose locked versions are printed.
     fn crates(&self) -> &'static [&'static str];
 
-    /// Connects as a user would, with durable settings; refuses a server that keeps nothing.
+    /// Connects as a user would, with durable settings.
     ///
     /// Traffic is held up for `latency` on its way, so that round trips can be seen. A store without a
     /// network refuses a latency.
@@ -77,6 +80,40 @@ pub(crate) trait Target: Send + Sync {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         QueueName::new(format!("bench-{}-{number}", process::id())).expect("digits and hyphens are legal")
     }
+}
+
+/// What an acknowledged push is worth on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// There is no server whose crash it could outlive.
+    InProcess,
+    /// It is on the disk.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the first driver with a server says so"))]
+    Synced,
+    /// It may be lost, for this reason.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the first driver with a server says so"))]
+    Unsynced(String),
+}
+
+impl Durability {
+    /// Refuses to measure a server that does not wait for its disk, unless told to.
+    pub(crate) fn check(&self, unsynced: Unsynced) -> Result<()> {
+        match (self, unsynced) {
+            (Self::Unsynced(reason), Unsynced::Refused) => {
+                bail!(
+                    "{reason}: its figures would be those of memory; turn syncing on, or say --allow-unsynced"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a server that does not wait for its disk is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsynced {
+    Refused,
+    Allowed,
 }
 
 /// A connection, as a driver and as its users see it.
@@ -144,4 +181,19 @@ pub(crate) fn named(names: &[String]) -> Result<Vec<Arc<dyn Target>>> {
     }
     let is_wanted = |target: &Arc<dyn Target>| names.is_empty() || names.iter().any(|n| n == target.name());
     Ok(all().into_iter().filter(is_wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_wait_for_its_disk_is_refused_unless_told() {
+        let unsynced = Durability::Unsynced("fsync is off".to_owned());
+        let error = unsynced.check(Unsynced::Refused).unwrap_err().to_string();
+        assert!(error.contains("fsync is off") && error.contains("--allow-unsynced"), "{error}");
+        assert!(unsynced.check(Unsynced::Allowed).is_ok());
+        assert!(Durability::Synced.check(Unsynced::Refused).is_ok());
+        assert!(Durability::InProcess.check(Unsynced::Refused).is_ok());
+    }
 }

@@ -13,7 +13,7 @@ use stream_core::{QueueName, async_trait};
 use stream_memory::MemoryDriver;
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{Connection, IdleWorker, RawLoop, Shape, Target};
+use super::{Connection, Durability, IdleWorker, RawLoop, Shape, Target};
 use crate::{
     job::{Kind, raw_job, raw_number, raw_run},
     loads::Load,
@@ -32,6 +32,10 @@ impl Target for Memory {
 
     async fn settings(&self) -> Result<Vec<(String, String)>> {
         Ok(vec![("persistence".to_owned(), "none: jobs are lost with the process".to_owned())])
+    }
+
+    async fn durability(&self) -> Result<Durability> {
+        Ok(Durability::InProcess)
     }
 
     fn crates(&self) -> &'static [&'static str] {

@@ -36,6 +36,7 @@ pub mod ledger;
 pub mod proxy;
 mod random;
 mod report;
+pub mod services;
 pub mod stage;
 
 pub use stream_core::async_trait;

@@ -1,7 +1,7 @@
 //! `cargo xtask test-drivers`: every test of every driver, counted honestly.
 
 mod accounting;
-mod backends;
+pub(crate) mod backends;
 pub(crate) mod catalogue;
 mod selection;
 mod suite;

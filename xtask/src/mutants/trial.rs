@@ -1,13 +1,15 @@
 //! Building and running the one test that a mutant is tried on, under time limits.
 
+use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::catalogue::Test;
+use crate::drivers::backends::PROGRAM;
 use crate::libtest::{self, Verdict};
 use crate::process::{self, Ended, Errors};
 
@@ -90,6 +92,7 @@ impl Trials {
         }
         let mut run = self.cargo_test(test);
         run.args(["--", "--exact", &test.case]).env("STREAM_TEST_REQUIRE", "all");
+        run.env(PROGRAM, env::current_exe().context("cannot find this program's own file")?);
         let mut verdicts = Vec::new();
         let ended = process::stream(run, Errors::ReadToo, RUN_LIMIT, |line| {
             verdicts.extend(libtest::parse_verdict(line).map(|(name, verdict)| (name.to_owned(), verdict)));

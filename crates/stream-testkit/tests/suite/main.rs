@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod crash;
 mod decorated;
+mod fault;
 mod faulty;
 mod ledger;
 mod proxy;
