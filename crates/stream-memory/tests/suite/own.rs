@@ -3,8 +3,8 @@
 use std::{slice, time::Duration};
 
 use stream_core::{
-    Codec, DeadLetterId, Delivery, Driver, Envelope, Error, ErrorKind, NewJob, Outcome, Priority, Pushed,
-    QueueName, Receipt, Reserve, Result, Settlement,
+    Capabilities, Codec, DeadLetterId, Delivery, Driver, Envelope, Error, ErrorKind, NewJob, Outcome,
+    Priority, Pushed, QueueName, Receipt, Reserve, Result, Settlement, Support,
 };
 use stream_memory::{MemoryConfig, MemoryDriver};
 use tokio::time::Instant;
@@ -159,4 +159,11 @@ async fn debug_shows_no_job() {
     let shown = format!("{driver:#?}");
     assert!(!shown.contains("secret") && !shown.contains("115"), "{shown}");
     assert!(shown.contains("is_closed: false"), "{shown}");
+}
+
+#[test]
+fn memory_declares_everything_but_routing() {
+    let mut expected = Capabilities::full(16 * 1024 * 1024);
+    expected.routing = Support::No;
+    assert_eq!(MemoryDriver::new().capabilities(), expected);
 }
