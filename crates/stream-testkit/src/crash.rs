@@ -11,6 +11,7 @@
 //!
 //! `STREAM_TEST_SEED` and `STREAM_TEST_KILLS` replace the seed and the number of kills of every test.
 
+mod bystanders;
 mod child;
 mod killing;
 mod orders;
@@ -23,6 +24,7 @@ use stream_core::{Driver, Result, async_trait};
 
 use crate::Backend;
 
+pub use bystanders::crash_bystanders;
 pub use child::run_child;
 pub use killing::Killing;
 pub use orders::KillPoint;
@@ -62,6 +64,12 @@ macro_rules! crash {
             books_balance_when_killed_after_extend: At(AfterExtend),
             books_balance_when_killed_before_settle: At(BeforeSettle),
             books_balance_when_killed_after_settle: At(AfterSettle),
+        }
+
+        #[test]
+        fn only_the_job_that_kills_its_workers_is_buried() {
+            let name = concat!(module_path!(), "::only_the_job_that_kills_its_workers_is_buried");
+            $crate::crash::crash_bystanders(name, $setup);
         }
 
         #[test]

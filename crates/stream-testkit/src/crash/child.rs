@@ -18,7 +18,7 @@ use stream_core::{
 use tokio::time::sleep;
 
 use super::{
-    CrashBackend, Killing,
+    CrashBackend, Killing, bystanders,
     orders::{Orders, Role},
     process::CHILD_LIMIT,
 };
@@ -64,6 +64,7 @@ where
         match child.orders.role {
             Role::Producer => child.produce().await,
             Role::Worker => child.work().await,
+            Role::Consumer => bystanders::consume(&child).await,
         }
         child.driver.close().await.expect("closed");
     });
@@ -85,15 +86,15 @@ fn watch_the_parent() -> Arc<AtomicBool> {
     is_stopped
 }
 
-struct Child {
-    driver: Arc<dyn Driver>,
-    ledger: Ledger,
-    orders: Orders,
+pub(super) struct Child {
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) ledger: Ledger,
+    pub(super) orders: Orders,
     is_stopped: Arc<AtomicBool>,
 }
 
 impl Child {
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
@@ -155,7 +156,7 @@ impl Child {
         subscription.close().await.expect("closed");
     }
 
-    fn lease(&self) -> Duration {
+    pub(super) fn lease(&self) -> Duration {
         LEASE.max(self.driver.capabilities().lease.grain())
     }
 

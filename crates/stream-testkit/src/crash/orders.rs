@@ -12,6 +12,8 @@ pub(super) const CHILD_VARIABLE: &str = "STREAM_TEST_CHILD";
 pub(super) enum Role {
     Producer,
     Worker,
+    /// The core's own consumer, whose jobs do as they are named.
+    Consumer,
 }
 
 /// A step of a driver before or after which a process dies.
@@ -75,6 +77,7 @@ impl Role {
         match self {
             Self::Producer => "producer",
             Self::Worker => "worker",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -99,7 +102,9 @@ impl Orders {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split('\t');
         let role = fields.next()?;
-        let role = [Role::Producer, Role::Worker].into_iter().find(|known| known.as_str() == role)?;
+        let role = [Role::Producer, Role::Worker, Role::Consumer]
+            .into_iter()
+            .find(|known| known.as_str() == role)?;
         let queue = QueueName::new(fields.next()?).ok()?;
         let folder = PathBuf::from(fields.next()?);
         let kill = match fields.next() {

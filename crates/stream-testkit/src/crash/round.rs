@@ -23,7 +23,7 @@ use super::{
     process::{COMPLAINTS, End, Process, Troupe},
 };
 use crate::{
-    Skip,
+    Backend, Skip,
     ledger::{Books, Ledger, Page},
     random::SplitMix64,
 };
@@ -106,22 +106,47 @@ where
     S: Future<Output = Result<B, Skip>>,
 {
     let test = test.split_once("::").map_or(test, |(_crate, path)| path);
-    let module = test.rsplit_once("::").map_or("", |(module, _)| module);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let backend = match runtime.block_on(setup()) {
-        Ok(backend) => backend,
-        Err(skip) => return skip.report(test),
-    };
-    let troupe =
-        Troupe { entry: format!("{module}::entry_of_child_processes"), variables: backend.child_env() };
-    let driver = runtime.block_on(backend.connect()).expect("the test connects");
-    let (folder, queue) = Folder::new(test);
-    let stage = Play { runtime, driver, folder, queue, troupe, round, ends: Instant::now() + LIMIT };
-    stage.run(test);
+    if let Some(play) = Play::open(test, setup, round) {
+        play.run(test);
+    }
+}
+
+impl Play {
+    /// Makes everything ready; none if the test was skipped. `test` has no crate before it.
+    pub(super) fn open<B, S>(test: &str, setup: impl FnOnce() -> S, round: Round) -> Option<Self>
+    where
+        B: CrashBackend,
+        S: Future<Output = Result<B, Skip>>,
+    {
+        let module = test.rsplit_once("::").map_or("", |(module, _)| module);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let backend = match runtime.block_on(setup()) {
+            Ok(backend) => backend,
+            Err(skip) => {
+                skip.report(test);
+                return None;
+            }
+        };
+        let troupe =
+            Troupe { entry: format!("{module}::entry_of_child_processes"), variables: backend.child_env() };
+        let driver = runtime.block_on(backend.connect()).expect("the test connects");
+        let (folder, queue) = Folder::new(test);
+        let backend = Box::new(backend);
+        Some(Self {
+            runtime,
+            driver,
+            folder,
+            queue,
+            troupe,
+            round,
+            ends: Instant::now() + LIMIT,
+            _backend: backend,
+        })
+    }
 }
 
 /// The folder of the ledger; kept, and its complaints shown, if the test fails.
@@ -155,19 +180,21 @@ impl Drop for Folder {
 }
 
 /// A place in the play, whoever has it at the moment.
-struct Part {
+pub(super) struct Part {
     role: Role,
-    process: Process,
+    pub(super) process: Process,
 }
 
-struct Play {
-    runtime: Runtime,
-    driver: Arc<dyn Driver>,
+pub(super) struct Play {
+    pub(super) runtime: Runtime,
+    pub(super) driver: Arc<dyn Driver>,
     folder: Folder,
-    queue: QueueName,
+    pub(super) queue: QueueName,
     troupe: Troupe,
     round: Round,
-    ends: Instant,
+    pub(super) ends: Instant,
+    /// What it keeps for the test, such as a folder, goes with it.
+    _backend: Box<dyn Backend>,
 }
 
 impl Play {
@@ -197,7 +224,7 @@ impl Play {
         self.runtime.block_on(self.clean());
     }
 
-    fn start(&self, role: Role, kill: Option<(KillPoint, u32)>) -> Part {
+    pub(super) fn start(&self, role: Role, kill: Option<(KillPoint, u32)>) -> Part {
         let (queue, folder) = (self.queue.clone(), self.folder.path.clone());
         Part { role, process: self.troupe.start(&Orders { role, queue, folder, kill }) }
     }
@@ -245,14 +272,14 @@ impl Play {
         parts
     }
 
-    fn finish(&self, parts: &mut [Part]) {
+    pub(super) fn finish(&self, parts: &mut [Part]) {
         for part in parts {
             let end = part.process.finish(FINISH_LIMIT);
             assert_eq!(end, Some(End::Finished), "a {} did not finish", part.role.as_str());
         }
     }
 
-    fn read(&self, page: Page) -> Vec<JobId> {
+    pub(super) fn read(&self, page: Page) -> Vec<JobId> {
         Ledger::at(&self.folder.path).read(page).expect("the ledger is read")
     }
 
@@ -296,7 +323,7 @@ impl Play {
         found
     }
 
-    async fn is_empty(&self) -> bool {
+    pub(super) async fn is_empty(&self) -> bool {
         if self.driver.capabilities().depth != Precision::Exact {
             return false;
         }
@@ -304,7 +331,7 @@ impl Play {
         depth.ready + depth.delayed + depth.reserved == 0
     }
 
-    async fn dead(&self) -> Vec<DeadLetter> {
+    pub(super) async fn dead(&self) -> Vec<DeadLetter> {
         let store = self.driver.dead_letters().expect("the connection lists its dead letters");
         let mut letters: Vec<DeadLetter> = Vec::new();
         loop {
@@ -318,7 +345,7 @@ impl Play {
         }
     }
 
-    async fn clean(&self) {
+    pub(super) async fn clean(&self) {
         self.driver.clear(&self.queue).await.expect("cleared");
         if let Some(dead) = self.driver.dead_letters() {
             dead.clear(&self.queue).await.expect("cleared");
@@ -327,6 +354,6 @@ impl Play {
     }
 }
 
-fn id_of_letter(letter: &DeadLetter) -> JobId {
+pub(super) fn id_of_letter(letter: &DeadLetter) -> JobId {
     letter.envelope.as_ref().expect("the letter holds the job as it was pushed").id
 }
