@@ -102,8 +102,8 @@ async fn main() -> Result<()> {
     println!("\nThe dead letters:");
     let dead_letters = queue.dead_letters("default");
     let letters = dead_letters.list(None, 10).await?;
-    for letter in &letters {
-        let job: ChargeCard = letter.envelope.as_ref().map_err(|_| anyhow::anyhow!("no job"))?.decode()?;
+    for letter in letters {
+        let job: ChargeCard = letter.envelope?.decode()?;
         println!("  invoice {} was given up on in attempt {}: {}", job.invoice, letter.attempt, letter.error);
     }
     println!("The customer enters a new card, and the letters go back into the queue:");
