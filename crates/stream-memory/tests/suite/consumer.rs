@@ -5,6 +5,7 @@ mod outcomes;
 mod queues;
 mod refusals;
 mod stopping;
+mod stubborn;
 
 use std::{
     sync::{Arc, Mutex},
