@@ -1,0 +1,36 @@
+//! The driver of stream for SQL databases.
+//!
+//! One feature for each database: `postgres`, `mysql` (MySQL and MariaDB) and `sqlite`. Each compiles
+//! alone. `tls` adds encrypted connections to servers.
+//!
+//! All of them keep the whole contract but routing keys and groups: any delay, strict priorities, exact
+//! leases, fences and counts, unique keys, dead letters, and rate limits shared by all processes.
+
+// Without a database the shared part has no caller: each dialect adds its feature here.
+#![cfg_attr(not(any(feature = "postgres")), allow(dead_code, unused_variables))]
+
+mod config;
+mod connection;
+mod dead_letters;
+mod dialect;
+mod driver;
+mod error;
+mod fault;
+mod listener;
+mod migration;
+mod names;
+mod open;
+mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod push;
+mod receipt;
+mod row;
+mod settle;
+mod subscription;
+mod take_log;
+mod wakes;
+
+pub use config::{DatabaseConfig, Notifications};
+pub use driver::DatabaseDriver;
+pub use open::DatabasePool;

@@ -1,0 +1,25 @@
+//! What names are taken, and how they are put into SQL.
+
+use super::{Names, Quote};
+
+#[test]
+fn names_are_quoted_and_comments_taken_out() {
+    let names = Names::new(Some("work"), "app_", "jobs").unwrap();
+    let sql = "-- why {jobs}\nSELECT 1 FROM {jobs}, {dead}\n  -- more\nWHERE '{name}' <> ''\n";
+    assert_eq!(
+        &*names.render(Quote::Double, sql),
+        "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
+    );
+    assert_eq!(&*names.render(Quote::Backtick, "{limits}"), "`work`.`app_jobs_limits`");
+    assert_eq!(names.plain(), "work.app_jobs");
+}
+
+#[test]
+fn a_name_that_is_not_plain_is_refused() {
+    let long = "a".repeat(60);
+    for bad in ["", "1jobs", "Jobs", "jo bs", "jobs\"", "jobs;--", "jöbs", &long] {
+        assert!(Names::new(None, "", bad).is_err(), "{bad}");
+    }
+    assert!(Names::new(Some("Work"), "", "jobs").is_err());
+    assert!(Names::new(None, "", "_jobs_2").is_ok());
+}

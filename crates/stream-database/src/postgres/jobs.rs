@@ -1,0 +1,192 @@
+//! The table of jobs: each function is one statement on whichever connection it is given.
+
+use std::{collections::HashSet, time::Duration};
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Uuid};
+use stream_core::{Depth, JobId, Pushed};
+
+use super::{faults::running, statements::Statements};
+use crate::{
+    dialect::{found, micros},
+    fault::Outcome,
+    row::{Fenced, Key, NewRow, Next, PutBack, Row, Take},
+};
+
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    rows: &[NewRow<'_>],
+    channel: Option<&str>,
+) -> Outcome<Vec<bool>> {
+    let query = sql
+        .insert
+        .query()
+        .bind(queue)
+        .bind(rows.iter().map(|row| uuid(row.id)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.payload).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| i16::from(row.priority)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| micros(row.delay)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.unique_key).collect::<Vec<_>>())
+        .bind(channel);
+    let stored = query.fetch_all(connection).await.map_err(running)?;
+    if stored.len() == rows.len() {
+        return Ok(vec![true; rows.len()]);
+    }
+    let stored: HashSet<Uuid> = columns(&stored)?.collect();
+    Ok(rows.iter().map(|row| stored.contains(&uuid(row.id))).collect())
+}
+
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    rows: &[NewRow<'_>],
+) -> Outcome<Vec<Option<Pushed>>> {
+    let query = sql
+        .find
+        .query()
+        .bind(queue)
+        .bind(rows.iter().map(|row| uuid(row.id)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.unique_key).collect::<Vec<_>>());
+    let answers = query.fetch_all(connection).await.map_err(running)?;
+    let answer = |(row, answer): (&NewRow<'_>, &PgRow)| {
+        let holder: Option<Uuid> = answer.try_get("holder").map_err(running)?;
+        Ok(found(row.id, answer.try_get("is_held").map_err(running)?, holder.map(job_id)))
+    };
+    rows.iter().zip(&answers).map(answer).collect()
+}
+
+pub(super) async fn reserve(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    take: Take,
+) -> Outcome<Vec<Row>> {
+    let query =
+        sql.reserve.query().bind(queue).bind(count(take.max_jobs)).bind(micros(take.lease)).bind(take.token);
+    let mut taken = query.fetch_all(connection).await.map_err(running)?;
+    // What an update returns has no order.
+    let order = |row: &PgRow| -> sqlx::Result<(i16, i64, i16)> {
+        Ok((row.try_get("priority")?, row.try_get("due")?, row.try_get("place")?))
+    };
+    taken.sort_by_cached_key(|row| order(row).unwrap_or_default());
+    taken.iter().map(|row| taken_row(row).map_err(running)).collect()
+}
+
+fn taken_row(row: &PgRow) -> sqlx::Result<Row> {
+    Ok(Row {
+        id: job_id(row.try_get("id")?),
+        payload: row.try_get("payload")?,
+        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
+        lost: row.try_get::<i32, _>("lost")?.unsigned_abs(),
+        last_error: row.try_get("last_error")?,
+    })
+}
+
+pub(super) async fn probe(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queues: &[&str],
+) -> Outcome<Vec<Next>> {
+    let rows = sql.probe.query().bind(queues).fetch_all(connection).await.map_err(running)?;
+    Ok(columns(&rows)?.map(Next::from_micros).collect())
+}
+
+pub(super) async fn finish(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    keys: &[Key],
+) -> Outcome<Vec<Fenced>> {
+    let query = sql.finish.query().bind(queue).bind(ids(keys)).bind(tokens(keys));
+    let places = query.fetch_all(connection).await.map_err(running)?;
+    Ok(Fenced::applied(keys.len(), columns(&places)?))
+}
+
+pub(super) async fn put_back(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    rows: &[PutBack<'_>],
+    channel: Option<&str>,
+) -> Outcome<Vec<Fenced>> {
+    let keys: Vec<Key> = rows.iter().map(|row| row.key).collect();
+    let query = sql
+        .put_back
+        .query()
+        .bind(queue)
+        .bind(ids(&keys))
+        .bind(tokens(&keys))
+        .bind(rows.iter().map(|row| micros(row.after)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.error).collect::<Vec<_>>())
+        .bind(channel);
+    let places = query.fetch_all(connection).await.map_err(running)?;
+    Ok(Fenced::applied(rows.len(), columns(&places)?))
+}
+
+pub(super) async fn extend(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    keys: &[Key],
+    lease: Duration,
+) -> Outcome<Vec<Fenced>> {
+    let query = sql.extend.query().bind(queue).bind(ids(keys)).bind(tokens(keys)).bind(micros(lease));
+    let rows = query.fetch_all(connection).await.map_err(running)?;
+    let answer = |row: &PgRow| -> sqlx::Result<Fenced> {
+        Ok(match (row.try_get("is_moved")?, row.try_get("is_current")?) {
+            (true, _) => Fenced::Applied,
+            (false, true) => Fenced::Locked,
+            (false, false) => Fenced::Over,
+        })
+    };
+    rows.iter().map(|row| answer(row).map_err(running)).collect()
+}
+
+pub(super) async fn depth(connection: &mut PgConnection, sql: &Statements, queue: &str) -> Outcome<Depth> {
+    let row = sql.depth.query().bind(queue).fetch_one(connection).await.map_err(running)?;
+    let count = |name| -> Outcome<u64> { Ok(row.try_get::<i64, _>(name).map_err(running)?.unsigned_abs()) };
+    let mut depth = Depth::new(count("ready")?, count("delayed")?, count("reserved")?);
+    depth.dead = Some(count("dead")?);
+    Ok(depth)
+}
+
+pub(super) async fn clear(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    max: usize,
+) -> Outcome<u64> {
+    let query = sql.clear.query().bind(queue).bind(count(max));
+    Ok(query.execute(connection).await.map_err(running)?.rows_affected())
+}
+
+/// The first column of all rows.
+pub(super) fn columns<'r, T>(rows: &'r [PgRow]) -> Outcome<impl Iterator<Item = T> + use<'r, T>>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let values: sqlx::Result<Vec<T>> = rows.iter().map(|row| row.try_get(0)).collect();
+    Ok(values.map_err(running)?.into_iter())
+}
+
+pub(super) fn ids(keys: &[Key]) -> Vec<Uuid> {
+    keys.iter().map(|key| uuid(key.id)).collect()
+}
+
+pub(super) fn tokens(keys: &[Key]) -> Vec<i64> {
+    keys.iter().map(|key| key.token).collect()
+}
+
+pub(super) fn uuid(id: JobId) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+pub(super) fn job_id(id: Uuid) -> JobId {
+    JobId::from_bytes(id.into_bytes())
+}
+
+pub(super) fn count(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}

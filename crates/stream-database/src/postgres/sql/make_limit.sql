@@ -1,0 +1,1 @@
+INSERT INTO {limits} (queue) VALUES ($1) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+UPDATE {limits} SET log = $2 WHERE queue = $1

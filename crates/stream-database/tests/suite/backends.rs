@@ -1,0 +1,4 @@
+//! How the tests reach each database.
+
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;

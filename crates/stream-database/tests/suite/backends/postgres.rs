@@ -1,0 +1,52 @@
+//! PostgreSQL: one server for all tests, each case with its own queues in the same tables.
+
+use std::{env, sync::Arc};
+
+use sqlx::{PgPool, types::Uuid};
+use stream_core::{Driver, JobId, QueueName, Result};
+use stream_database::DatabaseDriver;
+use stream_testkit::{Backend, Skip, async_trait, crash::CrashBackend, service_url};
+
+const VARIABLE: &str = "STREAM_TEST_POSTGRES_URL";
+
+#[derive(Debug)]
+pub(crate) struct PostgresBackend {
+    url: String,
+}
+
+/// The server with the tables in it.
+pub(crate) async fn set_up() -> Result<PostgresBackend, Skip> {
+    let url = service_url(VARIABLE)?;
+    let driver = DatabaseDriver::connect(&url).await.unwrap();
+    driver.migrate().await.unwrap();
+    driver.close().await.unwrap();
+    Ok(PostgresBackend { url })
+}
+
+#[async_trait]
+impl Backend for PostgresBackend {
+    async fn connect(&self) -> Result<Arc<dyn Driver>> {
+        Ok(Arc::new(DatabaseDriver::connect(&self.url).await?))
+    }
+
+    async fn inject(&self, queue: &QueueName, bytes: Vec<u8>) -> Result<()> {
+        // As a program that knows nothing but the table: an id, a queue, a payload.
+        let pool = PgPool::connect(&self.url).await.unwrap();
+        let id = Uuid::from_bytes(*JobId::new().as_bytes());
+        let insert = sqlx::query("INSERT INTO jobs (id, queue, payload) VALUES ($1, $2, $3)");
+        insert.bind(id).bind(queue.as_str()).bind(bytes).execute(&pool).await.unwrap();
+        pool.close().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl CrashBackend for PostgresBackend {
+    fn child_env(&self) -> Vec<(String, String)> {
+        vec![(VARIABLE.into(), self.url.clone())]
+    }
+
+    async fn connect_from_env() -> Result<Arc<dyn Driver>> {
+        Ok(Arc::new(DatabaseDriver::connect(&env::var(VARIABLE).unwrap()).await?))
+    }
+}

@@ -1,0 +1,6 @@
+//! The conformance suite, once for each database.
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    stream_testkit::conformance!(crate::backends::postgres::set_up);
+}

@@ -1,0 +1,6 @@
+//! The crash tier, once for each database.
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    stream_testkit::crash!(crate::backends::postgres::set_up);
+}

@@ -1,0 +1,3 @@
+//! What this driver promises beside the contract.
+
+mod config;
