@@ -10,6 +10,51 @@ pub(crate) struct Driver {
     /// The servers its tests need, by their names in `cargo xtask services`.
     pub(crate) services: &'static [&'static str],
     pub(crate) standing: Standing,
+    pub(crate) part: Part,
+}
+
+/// Which tests of its package a row stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    /// Those of the suite whose second module has this name, after the tier: `conformance::postgres::..`.
+    Named(&'static str),
+    /// All that no other row of the package names. Its name selects those rows too.
+    Rest,
+}
+
+impl Driver {
+    /// Whether a test of the suite, by its full name, is one of this row.
+    pub(crate) fn has(&self, test: &str) -> bool {
+        let mut modules = test.split("::");
+        let second = modules.nth(1).filter(|_| modules.next().is_some());
+        match self.part {
+            Part::Whole => true,
+            Part::Named(name) => second == Some(name),
+            Part::Rest => {
+                let others = DRIVERS.iter().filter(|other| other.package == self.package);
+                !others.filter_map(|other| other.part.name()).any(|name| second == Some(name))
+            }
+        }
+    }
+
+    /// Whether this row is meant by a name: its own, or that of the row for the rest of its package.
+    fn is_named(&self, name: &str) -> bool {
+        let is_rest = |other: &Driver| other.part == Part::Rest && other.package == self.package;
+        // An extra is named by itself alone: it needs a server that few have.
+        let is_main = self.standing == Standing::Main;
+        self.name == name || is_main && DRIVERS.iter().any(|other| other.name == name && is_rest(other))
+    }
+}
+
+impl Part {
+    /// The module that the tests are in, where they have one of their own.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Whole | Self::Rest => None,
+        }
+    }
 }
 
 /// Whether a row decides over green and red.
@@ -29,15 +74,22 @@ pub(crate) enum Extras {
 }
 
 const fn alone(name: &'static str, package: &'static str) -> Driver {
-    Driver { name, package, services: &[], standing: Standing::Main }
+    Driver { name, package, services: &[], standing: Standing::Main, part: Part::Whole }
+}
+
+/// One database of a package that drives several.
+const fn database(name: &'static str, services: &'static [&'static str], module: &'static str) -> Driver {
+    Driver { services, part: Part::Named(module), ..alone(name, "stream-database") }
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 3] = [
+pub(crate) const DRIVERS: [Driver; 5] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
     alone("memory", "stream-memory"),
+    Driver { part: Part::Rest, ..alone("database", "stream-database") },
+    database("postgres", &["postgres"], "postgres"),
 ];
 
 /// The named rows in the order of the table; when none is named, the main ones and, if wanted, the extras.
@@ -48,7 +100,7 @@ pub(crate) fn select(names: &[String], extras: Extras) -> Result<Vec<&'static Dr
     }
     let is_wanted = |driver: &&Driver| match names {
         [] => driver.standing == Standing::Main || extras == Extras::Included,
-        _ => names.iter().any(|name| name == driver.name),
+        _ => names.iter().any(|name| driver.is_named(name)),
     };
     Ok(DRIVERS.iter().filter(is_wanted).collect())
 }
@@ -75,5 +127,24 @@ mod tests {
     fn an_unknown_name_is_refused_with_the_known_ones() {
         let error = select(&["oracle".into()], Extras::Left).unwrap_err().to_string();
         assert!(error.contains("oracle") && error.contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn the_rest_of_a_package_is_run_once_and_names_all_its_rows() {
+        let [rest, postgres] =
+            ["database", "postgres"].map(|name| select(&[name.into()], Extras::Left).unwrap());
+        assert!(rest.iter().any(|driver| driver.name == "postgres"));
+        assert_eq!(postgres.len(), 1);
+        for (test, row) in [
+            ("conformance::postgres::pushed_job_is_delivered_once", "postgres"),
+            ("own::config::settings_are_refused", "database"),
+            ("names::tests::names_are_quoted", "database"),
+            ("own::postgres", "database"),
+            ("alone", "database"),
+        ] {
+            let rows: Vec<_> =
+                rest.iter().filter(|driver| driver.has(test)).map(|driver| driver.name).collect();
+            assert_eq!(rows, [row], "{test}");
+        }
     }
 }

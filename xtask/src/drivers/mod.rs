@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use self::accounting::{Account, Tally};
 use self::backends::{Backends, Environment};
@@ -111,8 +111,11 @@ fn test_package(
     rows: &mut Vec<Row>,
 ) -> Result<()> {
     let environment = backends.environment(driver)?;
-    let tiers = suite::tiers(workspace, package)?.into_iter();
-    for tier in tiers.filter(|tier| selection.tier.includes(&tier.name)) {
+    let tiers = suite::tiers(workspace, package, driver)?;
+    if let (Some(module), []) = (driver.part.name(), &*tiers) {
+        bail!("no test of {} is in a module {module} below its tier", package.name);
+    }
+    for tier in tiers.into_iter().filter(|tier| selection.tier.includes(&tier.name)) {
         println!("\n== {} · {}", driver.name, tier.name);
         let report = reports.join(format!("{}-{}-{}.tsv", driver.name, tier.target.label(), tier.name));
         rows.push(test_tier(workspace, (driver, package), tier, &environment, &report)?);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::accounting::{self, Run};
+use super::catalogue::Driver;
 use crate::libtest::{self, Verdict};
 use crate::process::{self, Ended, Errors};
 use crate::workspace::{Package, Target, Workspace};
@@ -60,6 +61,10 @@ impl TestTarget {
         }
     }
 
+    fn is_suite(&self) -> bool {
+        matches!(self, Self::Integration(name) if name == SUITE)
+    }
+
     fn tier_of(&self, test: &str) -> String {
         match self {
             Self::Lib | Self::Bin(_) => "unit".to_owned(),
@@ -78,13 +83,19 @@ pub(crate) fn required() -> String {
     env::var(REQUIRE).unwrap_or_else(|_| "all".to_owned())
 }
 
-/// Lists the tests of each target and sorts them into tiers; a target without tests has none.
-pub(crate) fn tiers(workspace: &Workspace, package: &Package) -> Result<Vec<Tier>> {
+/// Lists a row's tests of each target and sorts them into tiers; a target without tests has none.
+pub(crate) fn tiers(workspace: &Workspace, package: &Package, driver: &Driver) -> Result<Vec<Tier>> {
     let mut tiers = Vec::new();
     for target in package.targets.iter().flat_map(test_targets) {
         let mut command = cargo_test(workspace, package, &target);
         command.args(["--quiet", "--", "--list"]);
-        let tests = libtest::parse_list(&process::output(&mut command)?);
+        let mut tests = libtest::parse_list(&process::output(&mut command)?);
+        match target.is_suite() {
+            true => tests.retain(|test| driver.has(test)),
+            // What is outside the suite is of no part.
+            false if driver.part.name().is_some() => tests.clear(),
+            false => {}
+        }
         tiers.extend(grouped(&target, tests));
     }
     Ok(tiers)
@@ -129,7 +140,7 @@ pub(crate) fn run(
     let mut command = cargo_test(workspace, package, &tier.target);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.env(REPORT, report).env(REQUIRE, required());
-    if tier.target == TestTarget::Integration(SUITE.to_owned()) {
+    if tier.target.is_suite() {
         // Named one by one, since a filter by `tier::` would also find that module further down in a name.
         command.args(["--", "--exact"]).args(&tier.tests);
     }
