@@ -35,6 +35,7 @@ pub mod faulty;
 pub mod ledger;
 pub mod proxy;
 mod random;
+pub mod recording;
 mod report;
 pub mod services;
 pub mod stage;

@@ -6,6 +6,7 @@ use stream_core::{Driver, QueueName, Result};
 use stream_testkit::{
     Backend, Skip, async_trait,
     faulty::{Faults, Faulty},
+    recording::Recording,
 };
 
 use crate::toy::{ToyStore, toy_store};
@@ -17,7 +18,8 @@ struct Decorated(ToyStore);
 #[async_trait]
 impl Backend for Decorated {
     async fn connect(&self) -> Result<Arc<dyn Driver>> {
-        let driver: Arc<dyn Driver> = Arc::new(Faulty::new(self.0.connect().await?, Faults::new(0)));
+        let recording = Arc::new(Recording::new(self.0.connect().await?));
+        let driver: Arc<dyn Driver> = Arc::new(Faulty::new(recording, Faults::new(0)));
         #[cfg(unix)]
         let driver = {
             use stream_testkit::crash::{KillPoint, Killing};
