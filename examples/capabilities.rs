@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use anyhow::{Result, ensure};
 use stream_core::{Capabilities, Driver};
+use stream_database::DatabaseDriver;
 use stream_memory::MemoryDriver;
 
 /// One row: what is promised, and how a driver's promise reads.
@@ -31,8 +32,11 @@ const ROWS: [Row; 18] = [
     Row("batch that pays, in jobs", |can| can.batch.to_string()),
 ];
 
-fn main() -> Result<()> {
-    let drivers: [Box<dyn Driver>; 1] = [Box::new(MemoryDriver::new())];
+#[tokio::main]
+async fn main() -> Result<()> {
+    // No server is asked: capabilities come from the configuration alone.
+    let postgres = DatabaseDriver::connect("postgres://localhost/jobs").await?;
+    let drivers: [Box<dyn Driver>; 2] = [Box::new(MemoryDriver::new()), Box::new(postgres)];
     let promised: Vec<(&str, Capabilities)> =
         drivers.iter().map(|driver| (driver.name(), driver.capabilities())).collect();
     for (name, capabilities) in &promised {

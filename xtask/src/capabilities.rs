@@ -35,7 +35,16 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 fn old_and_new(workspace: &Workspace) -> Result<(String, String)> {
     let old = fs::read_to_string(workspace.root.join(FILE)).with_context(|| format!("cannot read {FILE}"))?;
-    let mut example = process::cargo(["run", "-q", "-p", "stream-examples", "--example", "capabilities"]);
+    let mut example = process::cargo([
+        "run",
+        "-q",
+        "-p",
+        "stream-examples",
+        "--features",
+        "drivers",
+        "--example",
+        "capabilities",
+    ]);
     let table = process::output(example.current_dir(&workspace.root))?;
     let new = with_table(&old, &table)?;
     Ok((old, new))

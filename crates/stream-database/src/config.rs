@@ -72,9 +72,9 @@ impl DatabaseConfig {
         self
     }
 
-    /// Sets the schema of the tables (the database, on MySQL); where the connection looks first unless set.
+    /// Sets the schema of the tables; where the connection looks first unless set.
     ///
-    /// `migrate` does not create it. SQLite has no schemas and refuses one.
+    /// `migrate` does not create it.
     #[must_use]
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());

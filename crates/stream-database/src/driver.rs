@@ -39,7 +39,7 @@ pub struct DatabaseDriver {
 }
 
 impl DatabaseDriver {
-    /// Makes a driver for the database at an address: `postgres://`, `mysql://` or `sqlite:`.
+    /// Makes a driver for the database at an address: `postgres://` or `postgresql://`.
     ///
     /// It connects when it is first used, so that a worker may start before its server.
     ///

@@ -1,9 +1,8 @@
 //! The driver of stream for SQL databases.
 //!
-//! One feature for each database: `postgres`, `mysql` (MySQL and MariaDB) and `sqlite`. Each compiles
-//! alone. `tls` adds encrypted connections to servers.
+//! One feature for each database; today there is `postgres`. `tls` adds encrypted connections to servers.
 //!
-//! All of them keep the whole contract but routing keys and groups: any delay, strict priorities, exact
+//! It keeps the whole contract but routing keys and groups: any delay, strict priorities, exact
 //! leases, fences and counts, unique keys, dead letters, and rate limits shared by all processes.
 
 // Without a database the shared part has no caller: each dialect adds its feature here.

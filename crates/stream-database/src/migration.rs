@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::names::{Names, Quote};
+use crate::names::Names;
 
 /// A step as it stands in the source of a dialect.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +24,13 @@ pub(crate) struct Step {
 }
 
 /// Renders the steps of a dialect; the first becomes version 1.
-pub(crate) fn rendered(names: &Names, quote: Quote, written: &[Written]) -> Vec<Step> {
+pub(crate) fn rendered(names: &Names, written: &[Written]) -> Vec<Step> {
     let steps = (1..).zip(written);
     steps
         .map(|(version, step)| Step {
             version,
             name: step.name,
-            statements: statements(&names.render(quote, step.sql)),
+            statements: statements(&names.render(step.sql)),
         })
         .collect()
 }

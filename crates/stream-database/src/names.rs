@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stream_core::{Error, ErrorKind, Result};
 
-/// Longest name of a table of ours: PostgreSQL cuts identifiers at 63 bytes, MySQL refuses more than 64.
+/// Longest name of a table of ours: PostgreSQL cuts identifiers at 63 bytes.
 const NAME_BYTES_MAX: usize = 63;
 /// What the longest of the names below adds.
 const LONGEST_SUFFIX: &str = "_available_unique";
@@ -14,16 +14,6 @@ const LONGEST_SUFFIX: &str = "_available_unique";
 pub(crate) struct Names {
     schema: Option<String>,
     table: String,
-}
-
-/// How a database quotes identifiers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quote {
-    /// `"name"`, as the SQL standard does.
-    Double,
-    /// `` `name` ``, as MySQL does.
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only MySQL quotes so"))]
-    Backtick,
 }
 
 impl Names {
@@ -50,9 +40,9 @@ impl Names {
     /// `{jobs}`, `{dead}`, `{limits}` and `{versions}` are the four tables, with their schema. `{name}` is
     /// the bare name of the table of jobs, for the names of indexes: write it inside quotes, such as
     /// `"{name}_fetch"`. A comment is a line that begins with `--`.
-    pub(crate) fn render(&self, quote: Quote, sql: &str) -> Arc<str> {
+    pub(crate) fn render(&self, sql: &str) -> Arc<str> {
         let kept: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-        let table = |suffix: &str| self.quoted(quote, suffix);
+        let table = |suffix: &str| self.quoted(suffix);
         let sql = kept.join("\n");
         sql.replace("{jobs}", &table(""))
             .replace("{dead}", &table("_dead"))
@@ -63,13 +53,9 @@ impl Names {
             .into()
     }
 
-    fn quoted(&self, quote: Quote, suffix: &str) -> String {
-        let mark = match quote {
-            Quote::Double => '"',
-            Quote::Backtick => '`',
-        };
-        let table = format!("{mark}{}{suffix}{mark}", self.table);
-        self.schema.as_ref().map_or(table.clone(), |schema| format!("{mark}{schema}{mark}.{table}"))
+    fn quoted(&self, suffix: &str) -> String {
+        let table = format!("\"{}{suffix}\"", self.table);
+        self.schema.as_ref().map_or(table.clone(), |schema| format!("\"{schema}\".{table}"))
     }
 }
 

@@ -7,7 +7,7 @@ use stream_core::{Error, ErrorKind, Result};
 use crate::{DatabaseConfig, dialect::Dialect, error::DRIVER};
 
 /// What the addresses of databases begin with.
-const KNOWN: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
+const KNOWN: [&str; 2] = ["postgres", "postgresql"];
 
 /// A pool that the program has already: made by `From`, of the pools of sqlx.
 pub struct DatabasePool(Pool);
@@ -42,7 +42,7 @@ pub(crate) async fn address(url: &str, config: &DatabaseConfig) -> Result<Arc<dy
         name if KNOWN.contains(&name) => {
             Err(wrong_address(format!("build stream-database with its feature for `{name}:` addresses")))
         }
-        _ => Err(wrong_address("an address begins with postgres://, mysql:// or sqlite:".into())),
+        _ => Err(wrong_address("an address begins with postgres://".into())),
     }
 }
 

@@ -1,16 +1,15 @@
 //! What names are taken, and how they are put into SQL.
 
-use super::{Names, Quote};
+use super::Names;
 
 #[test]
 fn names_are_quoted_and_comments_taken_out() {
     let names = Names::new(Some("work"), "app_", "jobs").unwrap();
     let sql = "-- why {jobs}\nSELECT 1 FROM {jobs}, {dead}\n  -- more\nWHERE '{name}' <> ''\n";
     assert_eq!(
-        &*names.render(Quote::Double, sql),
+        &*names.render(sql),
         "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
     );
-    assert_eq!(&*names.render(Quote::Backtick, "{limits}"), "`work`.`app_jobs_limits`");
     assert_eq!(names.plain(), "work.app_jobs");
 }
 

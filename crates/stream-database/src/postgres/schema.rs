@@ -10,7 +10,7 @@ use super::{
 use crate::{
     fault::Outcome,
     migration::{self, Step, Written},
-    names::{Names, Quote},
+    names::Names,
 };
 
 /// Appended to, never changed: a step that was run somewhere is not run again.
@@ -24,7 +24,7 @@ const SERVER_MIN: i32 = 12_00_00;
 const NO_TABLE: &str = "42P01";
 
 pub(super) fn steps(names: &Names) -> Vec<Step> {
-    migration::rendered(names, Quote::Double, &STEPS)
+    migration::rendered(names, &STEPS)
 }
 
 pub(super) async fn version(connection: &mut PgConnection, sql: &Statements) -> Outcome<u32> {

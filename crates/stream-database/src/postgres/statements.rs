@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Postgres as Pg, postgres::PgArguments, query::Query};
 
-use crate::names::{Names, Quote};
+use crate::names::Names;
 
 /// A statement that is prepared once on each connection.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ macro_rules! statements {
 
         impl Statements {
             pub(super) fn of(names: &Names) -> Self {
-                let render = |sql| Statement(names.render(Quote::Double, sql));
+                let render = |sql| Statement(names.render(sql));
                 Self { $($name: render(include_str!(concat!("sql/", stringify!($name), ".sql"))),)* }
             }
         }
