@@ -8,17 +8,19 @@ mod execute;
 mod fetch;
 mod lease;
 mod pick;
+mod queue;
 mod settle;
 mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::{Context, Delivery, Error, ErrorKind, Handlers, Outcome, QueueManager, QueueName, Result};
 
 pub use builder::ConsumerBuilder;
+use execute::start_jobs;
 use fetch::{Fetcher, Subscribed, Until};
 use lease::keep;
 use settle::settle;
@@ -85,6 +87,17 @@ pub struct Drained {
     pub buried: u64,
     /// Jobs given back.
     pub released: u64,
+}
+
+impl Drained {
+    fn add(&mut self, outcome: &Outcome) {
+        *match outcome {
+            Outcome::Done => &mut self.done,
+            Outcome::Retry { .. } => &mut self.retried,
+            Outcome::Bury { .. } => &mut self.buried,
+            Outcome::Release { .. } => &mut self.released,
+        } += 1;
+    }
 }
 
 /// What a stop left.
@@ -158,6 +171,11 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
         tokio::spawn(shared.end.clone().run_until_cancelled_owned(settle));
         let keep = keep(shared.clone(), queue.clone());
         tokio::spawn(shared.end.clone().run_until_cancelled_owned(keep));
+    }
+    // As many as there are threads: one that a handler blocks holds back no other.
+    for _ in 0..Handle::current().metrics().num_workers().min(shared.settings.workers) {
+        let start = start_jobs(shared.clone());
+        tokio::spawn(shared.end.clone().run_until_cancelled_owned(start));
     }
     let subscription = Fetcher::new(shared.clone(), until).run(subscription).await;
     // A drain ends here as well.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::{Job, JobError};
 
 pub use context::Context;
+pub(crate) use context::Home;
 pub use registry::{Handlers, Next};
-pub(crate) use registry::{Registry, Runnable};
+pub(crate) use registry::{Pace, Registry, Runnable};
 
 /// What a handler answers; `?` on any error means a retry with backoff.
 pub type JobResult = Result<(), JobError>;

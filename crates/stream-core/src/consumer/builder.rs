@@ -13,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Consumer, Drained, Event, Stopped,
     fetch::Until,
-    shared::{Listener, Queue, Settings, Shared},
+    queue::Queue,
+    shared::{Listener, Settings, Shared},
     spawn, stopped,
 };
 use crate::{
     Capabilities, Error, Handlers, LONGEST, QueueManager, QueueName, RateLimit, Result,
     error::ensure,
+    handler::Home,
     manager::{check_lease, check_rate_limit},
 };
 
@@ -173,18 +175,20 @@ impl ConsumerBuilder {
         let capabilities = driver.capabilities();
         let registry = self.handlers.freeze()?;
         check(&self.settings, &capabilities)?;
-        let queues = self.checked_queues(&capabilities)?;
+        let stop = CancellationToken::new();
+        let queues = self.checked_queues(&capabilities, &stop)?;
         Ok(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(self.settings.workers)),
+            line: Mutex::default(),
+            line_grew: Notify::new(),
             driver,
             capabilities,
-            manager: self.manager,
             registry,
             settings: self.settings,
             queues,
             suspect_is_running: AtomicBool::new(false),
             listeners: self.listeners,
-            stop: CancellationToken::new(),
+            stop,
             abort: CancellationToken::new(),
             end: CancellationToken::new(),
             settled: Notify::new(),
@@ -192,7 +196,11 @@ impl ConsumerBuilder {
         }))
     }
 
-    fn checked_queues(&self, capabilities: &Capabilities) -> Result<Vec<Arc<Queue>>> {
+    fn checked_queues(
+        &self,
+        capabilities: &Capabilities,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Arc<Queue>>> {
         let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
         let names = self.queues.clone().unwrap_or_else(registered);
         within("queues", names.len(), QUEUES_MAX)?;
@@ -204,16 +212,21 @@ impl ConsumerBuilder {
         }
         let is_clear = self.weights.is_empty() || !self.settings.is_strict;
         ensure(is_clear, || config("strict_order or weights: use one of the two"))?;
-        names.iter().map(|name| self.checked_queue(name, capabilities).map(Arc::new)).collect()
+        names.iter().map(|name| self.checked_queue(name, capabilities, stop).map(Arc::new)).collect()
     }
 
-    fn checked_queue(&self, queue: &str, capabilities: &Capabilities) -> Result<Queue> {
+    fn checked_queue(
+        &self,
+        queue: &str,
+        capabilities: &Capabilities,
+        stop: &CancellationToken,
+    ) -> Result<Queue> {
         let rate_limit = self.rate_limits.get(queue).copied();
         check_rate_limit(rate_limit, capabilities)?;
         let weight = self.weights.get(queue).copied().unwrap_or(1);
         within(&format!("the weight of {queue:?}"), weight as usize, WEIGHT_MAX)?;
-        let (runs, finished, work_began, work_ended) = Default::default();
-        Ok(Queue { name: QueueName::new(queue)?, rate_limit, weight, runs, finished, work_began, work_ended })
+        let home = Home { manager: self.manager.clone(), queue: QueueName::new(queue)?, stop: stop.clone() };
+        Ok(Queue::new(home, rate_limit, weight))
     }
 }
 

@@ -11,8 +11,8 @@ pub(super) struct Caught<T> {
 }
 
 impl<T> Caught<T> {
-    pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { future: Some(Box::pin(future)) }
+    pub(super) fn new(future: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
+        Self { future: Some(future) }
     }
 
     fn discard(&mut self) -> Result<(), String> {

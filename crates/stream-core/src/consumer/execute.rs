@@ -1,45 +1,66 @@
 //! One delivery, from its admission to its outcome.
 
 use std::{
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
+    task::{Poll, Waker},
     time::Duration,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
+use tracing::Span;
 
 use super::{
     Event,
     caught::{Caught, catch},
-    shared::{Queue, Run, Shared, Work},
+    queue::{Admitted, Queue, Work},
+    settle::free_suspect,
+    shared::{Shared, UNPOISONED},
 };
 use crate::{
-    Context, Delivery, JobError, JobResult, Outcome, decide, handler::Runnable, random::random,
+    Context, Delivery, JobError, JobResult, Outcome, decide,
+    handler::{Pace, Runnable},
+    random::random,
     retry::no_handler,
 };
 
+/// How long one starter goes on before others on its thread have their turn.
+const TURN: Duration = Duration::from_micros(100);
+
+/// Puts deliveries in line to run, each in a slot; what a driver returned beyond the request comes back
+/// after its lease.
 pub(super) fn admit(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     queue: &Arc<Queue>,
-    delivery: Arc<Delivery>,
-    slot: OwnedSemaphorePermit,
+    deliveries: Vec<Arc<Delivery>>,
+    slots: &mut OwnedSemaphorePermit,
 ) {
-    let runnable = match find(shared, &delivery) {
-        Ok(runnable) => runnable,
-        Err(outcome) => return queue.finish(Work::NotRun(delivery), outcome, slot),
-    };
-    let is_current = shared.driver.is_current(&delivery);
-    let is_suspect = shared.is_suspect(&delivery);
-    let cx = Context::new(shared.manager.clone(), queue.name.clone(), delivery, shared.stop.clone());
-    if !is_current {
-        return shared.emit(&Event::LeaseLost { cx: &cx });
+    let mut line = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        let Some(slot) = slots.split(1) else { break };
+        match find(shared, &delivery) {
+            Ok(runnable) => {
+                if shared.is_suspect(&delivery) {
+                    shared.suspect_is_running.store(true, Ordering::Release);
+                }
+                let cx = Context::new(queue.home.clone(), delivery);
+                line.push(Admitted { queue: queue.clone(), cx, runnable, slot });
+            }
+            Err(outcome) => {
+                queue.finish(Work::NotRun(delivery), outcome, slot);
+                queue.wake_settler();
+            }
+        }
     }
-    if is_suspect {
-        shared.suspect_is_running.store(true, Ordering::Release);
-    }
-    let run = Arc::new(Run::new(cx, is_suspect));
-    queue.begin(&run);
-    tokio::spawn(execute(shared.clone(), queue.clone(), run, runnable, slot));
+    queue.begin(&line);
+    let count = line.len();
+    shared.line.lock().expect(UNPOISONED).extend(line);
+    // One starter may be blocked by what it starts.
+    (0..count.min(2)).for_each(|_| shared.line_grew.notify_one());
 }
 
 /// The code for a delivery; else its outcome.
@@ -52,54 +73,128 @@ fn find(shared: &Shared, delivery: &Delivery) -> Result<Runnable, Outcome> {
     shared.registry.get(&*envelope.name).cloned().ok_or_else(unhandled)
 }
 
-/// Whether it still runs here: it goes on under this delivery, taken again after its lease.
+/// Starts what is in line, for ever.
 ///
-/// Where its old outcome may have counted, the old run is over.
-pub(super) fn runs_already(queue: &Queue, delivery: &Arc<Delivery>) -> bool {
-    let Some(run) = delivery.id().and_then(|id| queue.find(id)) else { return false };
-    let is_renewed = run.renew(delivery);
-    if !is_renewed {
-        run.cx.lose();
-        queue.end(&run);
+/// A job that ends at its first poll needs no task of its own, which costs more than the rest of it.
+pub(super) async fn start_jobs(shared: Arc<Shared>) {
+    loop {
+        match start_some(&shared) {
+            true => yield_now().await,
+            false => shared.line_grew.notified().await,
+        }
     }
-    is_renewed
 }
 
-async fn execute(
-    shared: Arc<Shared>,
-    queue: Arc<Queue>,
-    run: Arc<Run>,
-    runnable: Runnable,
-    slot: OwnedSemaphorePermit,
-) {
-    shared.emit(&Event::Started { cx: &run.cx });
-    let handled = handle(&run.cx, runnable.clone());
-    let Some(result) = shared.abort.run_until_cancelled(handled).await else {
-        return queue.finish(Work::Aborted { run }, Outcome::Release { after: Duration::ZERO }, slot);
+/// Says whether more may be in line.
+fn start_some(shared: &Arc<Shared>) -> bool {
+    let begun = std::time::Instant::now();
+    let mut finished = Vec::new();
+    let mut is_late = false;
+    while !is_late && let Some(job) = next(shared) {
+        finished.extend(start(shared, job));
+        is_late = begun.elapsed() > TURN;
+    }
+    // Woken at the end: on this thread it would wait behind what is started next.
+    finished.iter().for_each(|queue| queue.wake_settler());
+    is_late
+}
+
+fn next(shared: &Shared) -> Option<Admitted> {
+    shared.line.lock().expect(UNPOISONED).pop_front()
+}
+
+/// Gives its queue if it has finished already.
+fn start(shared: &Arc<Shared>, job: Admitted) -> Option<Arc<Queue>> {
+    let cx = &job.cx;
+    if cx.is_lost() || !shared.driver.is_current(&cx.delivery()) {
+        job.queue.end([cx]);
+        shared.emit(&Event::LeaseLost { cx });
+        free_suspect(shared, cx);
+        return None;
+    }
+    shared.emit(&Event::Started { cx });
+    let begun = Instant::now();
+    let mut attempt = Attempt::new(cx, &job.runnable);
+    if job.runnable.pace().is_quick() {
+        // If it is pending it is polled again at once, by the task that will be woken.
+        let nobody = &mut std::task::Context::from_waker(Waker::noop());
+        if let Poll::Ready(result) = Pin::new(&mut attempt).poll(nobody) {
+            let queue = job.queue.clone();
+            finish(shared, job, begun, result);
+            return Some(queue);
+        }
+    }
+    tokio::spawn(run(shared.clone(), job, begun, attempt));
+    None
+}
+
+async fn run(shared: Arc<Shared>, job: Admitted, begun: Instant, attempt: Attempt) {
+    let handled = async {
+        let Some(limit) = job.cx.envelope().timeout else { return attempt.await };
+        let too_long = |_| Err(JobError::retry(format!("timed out after {limit:?}")));
+        timeout_at(begun + limit, attempt).await.unwrap_or_else(too_long)
     };
-    let judge =
-        |result: &JobResult| decide(run.cx.envelope(), run.cx.attempt(), result.as_ref().copied(), random());
+    let result = shared.abort.run_until_cancelled(handled).await;
+    let queue = job.queue.clone();
+    match result {
+        Some(result) => finish(&shared, job, begun, result),
+        None => {
+            let outcome = Outcome::Release { after: Duration::ZERO };
+            queue.finish(Work::Aborted { cx: job.cx, begun }, outcome, job.slot);
+        }
+    }
+    queue.wake_settler();
+}
+
+fn finish(shared: &Shared, job: Admitted, begun: Instant, result: JobResult) {
+    let Admitted { queue, cx, runnable, slot } = job;
+    let (outcome, failure) = match result {
+        Ok(()) => (Outcome::Done, None),
+        Err(error) => (judge(shared, &cx, &error), Some((error, runnable))),
+    };
+    queue.finish(Work::Ran { cx, begun, failure }, outcome, slot);
+}
+
+fn judge(shared: &Shared, cx: &Context, error: &JobError) -> Outcome {
+    let judge = |error: &JobError| decide(cx.envelope(), cx.attempt(), Err(error), random());
     // Showing the user's error may panic.
-    let decided = catch(|| judge(&result)).unwrap_or_else(|panic| judge(&Err(JobError::retry(panic))));
-    let outcome = keepable(decided, shared.capabilities.retry_delay.max());
-    let failure = result.err().map(|error| (error, runnable));
-    queue.finish(Work::Ran { run, failure }, outcome, slot);
+    let decided = catch(|| judge(error)).unwrap_or_else(|panic| judge(&JobError::retry(panic)));
+    keepable(decided, shared.capabilities.retry_delay.max())
 }
 
-async fn handle(cx: &Context, runnable: Runnable) -> JobResult {
-    let envelope = cx.envelope();
-    let span = tracing::info_span!(
-        "job", name = %envelope.name, id = %envelope.id, queue = %cx.queue(), attempt = cx.attempt()
-    );
-    let caught = Caught::new(runnable.handle(cx.clone())).instrument(span);
-    let ended = match envelope.timeout {
-        None => caught.await,
-        Some(limit) => match tokio::time::timeout(limit, caught).await {
-            Ok(ended) => ended,
-            Err(_) => return Err(JobError::retry(format!("timed out after {limit:?}"))),
-        },
-    };
-    ended.unwrap_or_else(|panic| Err(JobError::retry(panic)))
+/// The handler at work, in the span of its job.
+struct Attempt {
+    caught: Caught<JobResult>,
+    span: Span,
+    /// Told how long the first poll takes.
+    pace: Option<Arc<Pace>>,
+}
+
+impl Attempt {
+    fn new(cx: &Context, runnable: &Runnable) -> Self {
+        let envelope = cx.envelope();
+        let traceparent = envelope.headers.get("traceparent").map(String::as_str);
+        let span = tracing::info_span!(
+            "job", name = %envelope.name, id = %envelope.id, queue = %cx.queue(), attempt = cx.attempt(), traceparent
+        );
+        let caught = Caught::new(runnable.handle(cx.clone()));
+        Self { caught, span, pace: Some(runnable.pace().clone()) }
+    }
+}
+
+impl Future for Attempt {
+    type Output = JobResult;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<JobResult> {
+        let Self { caught, span, pace } = &mut *self;
+        let _in_span = span.enter();
+        let measured = pace.take().map(|pace| (pace, std::time::Instant::now()));
+        let polled = Pin::new(caught).poll(cx);
+        if let Some((pace, begun)) = measured {
+            pace.note(begun.elapsed());
+        }
+        polled.map(|ended| ended.unwrap_or_else(|panic| Err(JobError::retry(panic))))
+    }
 }
 
 fn keepable(mut outcome: Outcome, longest: Duration) -> Outcome {

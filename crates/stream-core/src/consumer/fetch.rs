@@ -13,9 +13,10 @@ use tokio::{
 
 use super::{
     Event,
-    execute::{admit, runs_already},
+    execute::admit,
     pick::{Picker, pause},
-    shared::{Queue, Shared},
+    queue::Queue,
+    shared::Shared,
 };
 use crate::{Delivery, Error, Outcome, Reserve, Settlement, Subscription, random::random};
 
@@ -107,7 +108,7 @@ impl Fetcher {
             Some(Ok(ready)) => {
                 self.failures = 0;
                 for (at, queue) in self.shared.queues.iter().enumerate() {
-                    if ready.contains(&queue.name) {
+                    if ready.contains(queue.name()) {
                         self.picker.may_have_work(at);
                     }
                 }
@@ -135,7 +136,7 @@ impl Fetcher {
         }
         let mut request = Reserve::new(slots.num_permits()).lease(shared.settings.lease);
         request.rate_limit = queue.rate_limit;
-        let mut reserve = pin!(subscription.reserve(&queue.name, request));
+        let mut reserve = pin!(subscription.reserve(queue.name(), request));
         let mut taken = self.unless_stopped(&mut reserve).await;
         if taken.is_none() {
             taken = timeout(LAST_RESERVE, reserve).await.ok();
@@ -144,7 +145,7 @@ impl Fetcher {
         match taken {
             Ok(deliveries) => {
                 if self.picker.answered(at) {
-                    tracing::info!(queue = %queue.name, "the store answers again");
+                    tracing::info!(queue = %queue.name(), "the store answers again");
                 }
                 if deliveries.len() < request.max_jobs {
                     self.picker.is_empty(at);
@@ -159,7 +160,7 @@ impl Fetcher {
             }
             Err(error) => {
                 let is_new = self.picker.failed(at, Instant::now(), random());
-                shared.unavailable(&queue.name, &error, is_new);
+                shared.unavailable(queue.name(), &error, is_new);
             }
         }
     }
@@ -172,28 +173,23 @@ impl Fetcher {
         mut slots: OwnedSemaphorePermit,
     ) {
         let shared = &self.shared;
-        let taken = deliveries.into_iter().map(Arc::new).filter(|delivery| !runs_already(queue, delivery));
+        let mut others: Vec<_> = deliveries.into_iter().map(Arc::new).collect();
+        queue.renew(&mut others);
         if shared.stop.is_cancelled() {
-            return self.put_back(queue, taken.collect(), Duration::ZERO).await;
+            return self.put_back(queue, others, Duration::ZERO).await;
         }
-        let (mut suspects, others): (Vec<_>, Vec<_>) = taken.partition(|one| shared.is_suspect(one));
-        let mut start = |delivery| {
-            // What a driver returned beyond the request comes back after its lease.
-            if let Some(slot) = slots.split(1) {
-                admit(shared, queue, delivery, slot);
-            }
-        };
-        others.into_iter().for_each(&mut start);
+        let mut suspects: Vec<_> = others.extract_if(.., |one| shared.is_suspect(one)).collect();
+        admit(shared, queue, others, &mut slots);
         let may_run_one = !shared.suspect_is_running.load(Ordering::Acquire);
         let chosen = (may_run_one && !suspects.is_empty()).then(|| suspects.remove(0));
         // The others go back first: the one may take this process with it.
         let wait = SUSPECT_PAUSE.mul_f64(0.5 + random()).min(shared.capabilities.retry_delay.max());
         self.put_back(queue, suspects, wait).await;
-        chosen.into_iter().for_each(start);
+        admit(shared, queue, chosen.into_iter().collect(), &mut slots);
     }
 
     async fn put_back(&self, queue: &Queue, mut deliveries: Vec<Arc<Delivery>>, after: Duration) {
-        let (shared, queue, outcome) = (&self.shared, &queue.name, &Outcome::Release { after });
+        let (shared, queue, outcome) = (&self.shared, queue.name(), &Outcome::Release { after });
         for tried in 1..=3 {
             if deliveries.is_empty() {
                 return;
@@ -202,7 +198,7 @@ impl Fetcher {
             let mut answers = shared.driver.settle(queue, &settlements).await.into_iter();
             deliveries.retain(|delivery| match answers.next() {
                 Some(Ok(())) => {
-                    shared.count(outcome);
+                    shared.tally().0.add(outcome);
                     shared.emit(&Event::NotRun { queue, delivery, outcome });
                     false
                 }
@@ -239,7 +235,7 @@ impl Fetcher {
 
     async fn nothing_waits(&self) -> bool {
         for queue in &self.shared.queues {
-            match self.shared.driver.depth(&queue.name).await {
+            match self.shared.driver.depth(queue.name()).await {
                 Ok(depth) if depth.ready + depth.delayed + depth.reserved == 0 => {}
                 _ => return false,
             }
@@ -249,7 +245,7 @@ impl Fetcher {
 
     async fn failed(&mut self, error: &Error) {
         self.failures = self.failures.saturating_add(1);
-        self.shared.unavailable(&self.shared.queues[0].name, error, self.failures == 1);
+        self.shared.unavailable(self.shared.queues[0].name(), error, self.failures == 1);
         self.unless_stopped(sleep(pause(self.failures, random()))).await;
     }
 

@@ -4,11 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    pick::pause,
-    shared::{Queue, Run, Shared},
-};
-use crate::{Delivery, Error, ErrorKind, random::random};
+use super::{pick::pause, queue::Queue, shared::Shared};
+use crate::{Context, Delivery, Error, ErrorKind, random::random};
 
 /// How often the driver is asked what it knows to be over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,27 +20,29 @@ pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
             continue;
         }
         tokio::time::sleep_until(extend_at.min(Instant::now() + LOOK)).await;
+        // Its wake may wait behind a handler that blocks a thread.
+        queue.wake_settler();
         let in_flight = current(&shared, &queue);
         if Instant::now() < extend_at {
             continue;
         }
         let late = extend_at.elapsed();
         if late > every {
-            tracing::warn!(queue = %queue.name, ?late, "leases are extended late: is the runtime blocked?");
+            tracing::warn!(queue = %queue.name(), ?late, "leases are extended late: is the runtime blocked?");
         }
         extend_at = Instant::now() + extend(&shared, &queue, &in_flight, every).await;
     }
 }
 
 /// The deliveries that are still ours; the others are told.
-fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
+fn current(shared: &Shared, queue: &Queue) -> Vec<Context> {
     let mut in_flight = queue.in_flight();
-    in_flight.retain(|run| {
-        let delivery = run.delivery();
-        let is_current = !run.cx.is_lost() && shared.driver.is_current(&delivery);
+    in_flight.retain(|cx| {
+        let delivery = cx.delivery();
+        let is_current = !cx.is_lost() && shared.driver.is_current(&delivery);
         // It may be renewed while we look.
-        if !is_current && Arc::ptr_eq(&run.delivery(), &delivery) {
-            run.cx.lose();
+        if !is_current && Arc::ptr_eq(&cx.delivery(), &delivery) {
+            cx.lose();
         }
         is_current
     });
@@ -51,16 +50,16 @@ fn current(shared: &Shared, queue: &Queue) -> Vec<Arc<Run>> {
 }
 
 /// Says when to do it again.
-async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Arc<Run>], every: Duration) -> Duration {
+async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Context], every: Duration) -> Duration {
     let mut again = every;
-    for runs in in_flight.chunks(shared.capabilities.batch.max(1)) {
-        let deliveries: Vec<_> = runs.iter().map(|run| run.delivery()).collect();
+    for jobs in in_flight.chunks(shared.capabilities.batch.max(1)) {
+        let deliveries: Vec<_> = jobs.iter().map(Context::delivery).collect();
         let borrowed: Vec<&Delivery> = deliveries.iter().map(|delivery| &**delivery).collect();
-        let answers = shared.driver.extend(&queue.name, &borrowed, shared.settings.lease).await;
-        for (answer, (run, delivery)) in answers.into_iter().zip(runs.iter().zip(&deliveries)) {
+        let answers = shared.driver.extend(queue.name(), &borrowed, shared.settings.lease).await;
+        for (answer, (cx, delivery)) in answers.into_iter().zip(jobs.iter().zip(&deliveries)) {
             match answer.as_ref().map_err(Error::kind) {
                 Ok(()) => {}
-                Err(ErrorKind::LeaseLost) if Arc::ptr_eq(&run.delivery(), delivery) => run.cx.lose(),
+                Err(ErrorKind::LeaseLost) if Arc::ptr_eq(&cx.delivery(), delivery) => cx.lose(),
                 // Two thirds of the lease are left.
                 Err(_) => again = pause(1, random()).min(every),
             }

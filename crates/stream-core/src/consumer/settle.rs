@@ -5,14 +5,18 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{
     Event,
     caught::{Caught, catch},
     pick::pause,
-    shared::{Finished, Queue, Shared, Work},
+    queue::{Finished, Queue, Work},
+    shared::Shared,
 };
 use crate::{
-    Delivery, Error, ErrorKind, Outcome, Settlement, error::unanswered, random::random, retry::bury,
+    Context, Delivery, Error, ErrorKind, JobError, Outcome, Settlement, error::unanswered, handler::Runnable,
+    random::random, retry::bury,
 };
 
 /// How often a store that is there may refuse an outcome.
@@ -25,11 +29,11 @@ pub(super) async fn settle(shared: Arc<Shared>, queue: Arc<Queue>) {
         // Natural batching: what has finished since the last call.
         let room = shared.capabilities.batch.max(1).saturating_sub(pending.len());
         pending.extend(queue.take_finished(room));
-        let is_lost = |one: &mut Finished| one.work.run().is_some_and(|run| run.cx.is_lost());
+        let is_lost = |one: &mut Finished| one.work.cx().is_some_and(Context::is_lost);
         pending.extract_if(.., is_lost).for_each(|one| lost(&shared, &queue, one));
         if pending.is_empty() {
             failures = 0;
-            queue.work_ended.notified().await;
+            queue.work_ended().await;
             // What ends at this moment goes along: a lone outcome waits one turn of the runtime.
             tokio::task::yield_now().await;
             continue;
@@ -49,13 +53,14 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
     let deliveries: Vec<_> = pending.iter().map(|one| one.work.delivery()).collect();
     let pairs = deliveries.iter().zip(&pending);
     let settlements: Vec<_> = pairs.map(|(delivery, one)| Settlement::new(delivery, &one.outcome)).collect();
-    let answers = shared.driver.settle(&queue.name, &settlements).await.into_iter();
+    let answers = shared.driver.settle(queue.name(), &settlements).await.into_iter();
     let answers = answers.chain(repeat_with(|| unanswered(shared.driver.name(), "settle")));
     let mut again = Vec::new();
     let mut outage = None;
+    let mut counted = Vec::with_capacity(pending.len());
     for ((mut one, delivery), answer) in pending.into_iter().zip(&deliveries).zip(answers) {
         match answer {
-            Ok(()) => report(shared, queue, one),
+            Ok(()) => counted.push(one),
             Err(error) if error.kind() == &ErrorKind::LeaseLost => match is_renewed(&one, delivery) {
                 // We took it again meanwhile: the outcome goes to that delivery.
                 true => again.push(one),
@@ -66,21 +71,22 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
                 again.push(one);
             }
             Err(error) => {
-                tracing::error!(queue = %queue.name, %error, "an outcome cannot be written; the lease ends it");
+                tracing::error!(queue = %queue.name(), %error, "an outcome cannot be written; the lease ends it");
                 answer_is_lost(&one.work);
                 lost(shared, queue, one);
             }
         }
     }
+    report(shared, queue, counted);
     if let Some(error) = outage {
-        shared.unavailable(&queue.name, &error, is_new);
+        shared.unavailable(queue.name(), &error, is_new);
     }
     shared.settled.notify_waiters();
     again
 }
 
 fn is_renewed(one: &Finished, settled: &Arc<Delivery>) -> bool {
-    one.work.run().is_some_and(|run| !run.cx.is_lost() && !Arc::ptr_eq(&run.delivery(), settled))
+    one.work.cx().is_some_and(|cx| !cx.is_lost() && !Arc::ptr_eq(&cx.delivery(), settled))
 }
 
 /// Whether to ask again after this error, and with which outcome.
@@ -98,45 +104,63 @@ fn can_be_repeated(one: &mut Finished, error: &Error) -> bool {
 }
 
 fn answer_is_lost(work: &Work) {
-    if let Some(run) = work.run() {
-        run.is_unknown.store(true, Ordering::Release);
+    if let Some(cx) = work.cx() {
+        cx.answer_is_lost();
     }
 }
 
-/// The outcome counts. The slot is free after `failed`.
-fn report(shared: &Shared, queue: &Queue, finished: Finished) {
-    let Finished { work, outcome, slot, .. } = finished;
-    over(shared, queue, &work);
-    shared.count(&outcome);
-    shared.emit(&match &work {
-        Work::NotRun(delivery) => Event::NotRun { queue: &queue.name, delivery, outcome: &outcome },
-        Work::Ran { run, .. } | Work::Aborted { run } => {
-            Event::Settled { cx: &run.cx, outcome: &outcome, ran: run.begun.elapsed() }
-        }
-    });
-    match work {
-        Work::Aborted { .. } => shared.tally().1 += 1,
-        Work::Ran { run, failure: Some((error, runnable)) } if matches!(outcome, Outcome::Bury { .. }) => {
-            let cx = run.cx.clone();
-            tokio::spawn(async move {
-                let failed = Caught::new(async move { runnable.failed(&error, cx).await });
-                if let Err(panic) = failed.await {
-                    tracing::error!(%panic, "`failed` panicked");
-                }
-                drop(slot);
-            });
-        }
-        work => discard(work),
+/// The outcomes count. A slot is free after `failed`.
+fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
+    queue.end(counted.iter().filter_map(|one| one.work.cx()));
+    let mut tally = shared.tally();
+    for one in &counted {
+        tally.0.add(&one.outcome);
+        tally.1 += u64::from(matches!(one.work, Work::Aborted { .. }));
     }
+    drop(tally);
+    let mut free: Option<OwnedSemaphorePermit> = None;
+    for Finished { work, outcome, slot, .. } in counted {
+        work.cx().inspect(|cx| free_suspect(shared, cx));
+        shared.emit(&match &work {
+            Work::NotRun(delivery) => Event::NotRun { queue: queue.name(), delivery, outcome: &outcome },
+            Work::Ran { cx, begun, .. } | Work::Aborted { cx, begun } => {
+                Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() }
+            }
+        });
+        match work {
+            Work::Ran { cx, failure: Some((error, runnable)), .. }
+                if matches!(outcome, Outcome::Bury { .. }) =>
+            {
+                tokio::spawn(failed(cx, error, runnable, slot));
+            }
+            work => {
+                discard(work);
+                // Given back together: each alone would take the lock of the slots.
+                match &mut free {
+                    Some(free) => free.merge(slot),
+                    None => free = Some(slot),
+                }
+            }
+        }
+    }
+}
+
+async fn failed(cx: Context, error: JobError, runnable: Runnable, slot: OwnedSemaphorePermit) {
+    let failed = Caught::new(Box::pin(async move { runnable.failed(&error, cx).await }));
+    if let Err(panic) = failed.await {
+        tracing::error!(%panic, "`failed` panicked");
+    }
+    drop(slot);
 }
 
 /// The outcome counts for nothing, or nobody knows whether it does.
 fn lost(shared: &Shared, queue: &Queue, one: Finished) {
-    over(shared, queue, &one.work);
-    if let Some(run) = one.work.run() {
-        shared.emit(&match run.is_unknown.load(Ordering::Acquire) {
-            true => Event::OutcomeUnconfirmed { cx: &run.cx },
-            false => Event::LeaseLost { cx: &run.cx },
+    queue.end(one.work.cx());
+    one.work.cx().inspect(|cx| free_suspect(shared, cx));
+    if let Some(cx) = one.work.cx() {
+        shared.emit(&match cx.is_unknown() {
+            true => Event::OutcomeUnconfirmed { cx },
+            false => Event::LeaseLost { cx },
         });
     }
     discard(one.work);
@@ -147,10 +171,9 @@ fn discard(work: Work) {
     let _ = catch(|| drop(work));
 }
 
-fn over(shared: &Shared, queue: &Queue, work: &Work) {
-    let Some(run) = work.run() else { return };
-    queue.end(run);
-    if run.is_suspect {
+/// Lets the next suspect run, after the one.
+pub(super) fn free_suspect(shared: &Shared, cx: &Context) {
+    if shared.is_suspect(cx.first_delivery()) {
         shared.suspect_is_running.store(false, Ordering::Release);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,26 +20,32 @@ pub struct Context {
 }
 
 struct Inner {
-    manager: QueueManager,
-    queue: QueueName,
+    home: Arc<Home>,
     /// Decodable: there are contexts for no others.
     delivery: Arc<Delivery>,
-    stop: CancellationToken,
+    /// The delivery under which it goes on, if we took the job again after its lease.
+    renewed: Mutex<Option<Arc<Delivery>>>,
+    /// The answer to a settlement was lost.
+    is_unknown: AtomicBool,
     /// The delivery is over at the store.
     /// Plain parts: a token would allocate for each job.
     is_lost: AtomicBool,
     lost: Notify,
 }
 
+/// What all jobs of a queue in one consumer share.
+pub(crate) struct Home {
+    pub(crate) manager: QueueManager,
+    pub(crate) queue: QueueName,
+    pub(crate) stop: CancellationToken,
+}
+
+const UNPOISONED: &str = "no code of the user runs under the lock";
+
 impl Context {
-    pub(crate) fn new(
-        manager: QueueManager,
-        queue: QueueName,
-        delivery: Arc<Delivery>,
-        stop: CancellationToken,
-    ) -> Self {
-        let (is_lost, lost) = (AtomicBool::new(false), Notify::new());
-        Self { inner: Arc::new(Inner { manager, queue, delivery, stop, is_lost, lost }) }
+    pub(crate) fn new(home: Arc<Home>, delivery: Arc<Delivery>) -> Self {
+        let (renewed, is_unknown, is_lost, lost) = Default::default();
+        Self { inner: Arc::new(Inner { home, delivery, renewed, is_unknown, is_lost, lost }) }
     }
 
     /// A context for unit tests: first attempt, not cancelled.
@@ -50,21 +56,21 @@ impl Context {
         let prepared = job.into_draft().prepare(&queue.capabilities());
         let (name, job) = prepared.expect("a job that can be pushed");
         let delivery = Arc::new(Delivery::new(Ok(job.envelope), Receipt::new([])));
-        Self::new(queue.clone(), name, delivery, CancellationToken::new())
+        let home = Home { manager: queue.clone(), queue: name, stop: CancellationToken::new() };
+        Self::new(Arc::new(home), delivery)
     }
 
     /// The same in another attempt, for unit tests.
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
-        let Inner { manager, queue, delivery, stop, .. } = &*self.inner;
-        let delivery = Arc::new(Delivery { attempt, ..(**delivery).clone() });
-        Self::new(manager.clone(), queue.clone(), delivery, stop.clone())
+        let delivery = Arc::new(Delivery { attempt, ..(*self.inner.delivery).clone() });
+        Self::new(self.inner.home.clone(), delivery)
     }
 
     /// The same with its shutdown begun, for unit tests.
     #[must_use]
     pub fn with_cancellation(self) -> Self {
-        self.inner.stop.cancel();
+        self.inner.home.stop.cancel();
         self
     }
 
@@ -80,7 +86,7 @@ impl Context {
 
     /// The queue that the job was taken from.
     pub fn queue(&self) -> &QueueName {
-        &self.inner.queue
+        &self.inner.home.queue
     }
 
     /// The job as it is stored.
@@ -105,12 +111,12 @@ impl Context {
 
     /// Pushes a follow-up job over the same connection.
     pub fn push(&self, job: impl IntoDraft) -> Push {
-        self.inner.manager.push(job)
+        self.inner.home.manager.push(job)
     }
 
     /// Whether the job should come to an end: shutdown began, or the lease is lost.
     pub fn is_cancelled(&self) -> bool {
-        self.is_lost() || self.inner.stop.is_cancelled()
+        self.is_lost() || self.inner.home.stop.is_cancelled()
     }
 
     /// Waits until the job should come to an end.
@@ -121,12 +127,41 @@ impl Context {
         // Listens before it looks, so that a loss in between is not missed.
         let lost = self.inner.lost.notified();
         if !self.is_lost() {
-            self.inner.stop.run_until_cancelled(lost).await;
+            self.inner.home.stop.run_until_cancelled(lost).await;
         }
     }
 
-    pub(crate) fn delivery(&self) -> &Arc<Delivery> {
+    pub(crate) fn first_delivery(&self) -> &Arc<Delivery> {
         &self.inner.delivery
+    }
+
+    pub(crate) fn delivery(&self) -> Arc<Delivery> {
+        self.inner.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.inner.delivery).clone()
+    }
+
+    /// Goes on under a new delivery of the same job; says whether it can.
+    ///
+    /// After a lost answer the old outcome may have counted, unless `lost` has risen in the same attempt.
+    pub(crate) fn renew(&self, new: &Arc<Delivery>) -> bool {
+        let old = self.delivery();
+        let is_same = !self.is_unknown() || (new.attempt == old.attempt && new.lost > old.lost);
+        let is_renewed = is_same && !self.is_lost();
+        if is_renewed {
+            *self.inner.renewed.lock().expect(UNPOISONED) = Some(new.clone());
+        }
+        is_renewed
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.inner.is_unknown.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn answer_is_lost(&self) {
+        self.inner.is_unknown.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_lost(&self) -> bool {

@@ -5,7 +5,11 @@ use std::{
     fmt,
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -17,7 +21,8 @@ use crate::{
     job::{DEFAULT_QUEUE, check},
 };
 
-type Layer = Arc<dyn Fn(Context, Next) -> Pin<Box<dyn Future<Output = JobResult> + Send>> + Send + Sync>;
+type Handling = Pin<Box<dyn Future<Output = JobResult> + Send>>;
+type Layer = Arc<dyn Fn(Context, Next) -> Handling + Send + Sync>;
 
 /// By the names of the jobs.
 pub(crate) type Registry = HashMap<String, Runnable>;
@@ -112,6 +117,7 @@ impl Handlers {
         let runnable = |Registered { handler, layers, .. }: &Registered| Runnable {
             handler: handler.clone(),
             layers: layers.as_ref().unwrap_or(&own).clone(),
+            pace: Arc::default(),
         };
         Ok(self.entries.iter().map(|(name, registered)| (name.clone(), runnable(registered))).collect())
     }
@@ -139,15 +145,46 @@ impl fmt::Debug for Handlers {
 pub(crate) struct Runnable {
     handler: Arc<dyn AnyHandler>,
     layers: Arc<[Layer]>,
+    pace: Arc<Pace>,
 }
 
 impl Runnable {
-    pub(crate) async fn handle(self, cx: Context) -> JobResult {
-        Next { runnable: self, at: 0 }.run(cx).await
+    pub(crate) fn handle(&self, cx: Context) -> Handling {
+        match self.layers.is_empty() {
+            true => self.handler.clone().handle(cx),
+            false => Box::pin(Next { runnable: self.clone(), at: 0 }.run(cx)),
+        }
     }
 
     pub(crate) async fn failed(self, error: &JobError, cx: Context) {
         self.handler.failed(error, cx).await;
+    }
+
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
+}
+
+/// How many jobs in a row gave their thread back at once.
+#[derive(Default)]
+pub(crate) struct Pace(AtomicU32);
+
+impl Pace {
+    const QUICK: Duration = Duration::from_micros(50);
+    const PROVEN: u32 = 16;
+
+    /// After the first poll of a job.
+    pub(crate) fn note(&self, polled: Duration) {
+        match polled < Self::QUICK {
+            true if self.is_quick() => {}
+            true => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+            false => self.0.store(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether a job may be begun where others wait behind it.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::PROVEN
     }
 }
 
@@ -165,7 +202,7 @@ impl Next {
                 self.at += 1;
                 layer(cx, self).await
             }
-            None => self.runnable.handler.handle(cx).await,
+            None => self.runnable.handler.clone().handle(cx).await,
         }
     }
 }
@@ -178,7 +215,7 @@ impl fmt::Debug for Next {
 
 #[async_trait]
 trait AnyHandler: Send + Sync {
-    async fn handle(&self, cx: Context) -> JobResult;
+    fn handle(self: Arc<Self>, cx: Context) -> Handling;
     async fn failed(&self, error: &JobError, cx: Context);
 }
 
@@ -186,9 +223,11 @@ struct Typed<J, H>(H, PhantomData<fn(J)>);
 
 #[async_trait]
 impl<J: DeserializeOwned + Send + 'static, H: Handler<J>> AnyHandler for Typed<J, H> {
-    async fn handle(&self, cx: Context) -> JobResult {
-        let job: J = cx.envelope().decode().map_err(JobError::bury)?;
-        self.0.handle(job, cx).await
+    fn handle(self: Arc<Self>, cx: Context) -> Handling {
+        Box::pin(async move {
+            let job: J = cx.envelope().decode().map_err(JobError::bury)?;
+            self.0.handle(job, cx).await
+        })
     }
 
     async fn failed(&self, error: &JobError, cx: Context) {

@@ -1,9 +1,11 @@
 //! The consumer, on the memory driver: its promises, most of them on a paused clock.
 
+mod blocking;
 mod outages;
 mod outcomes;
 mod queues;
 mod refusals;
+mod spans;
 mod stopping;
 mod stubborn;
 

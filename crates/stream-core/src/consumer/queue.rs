@@ -1,0 +1,135 @@
+//! One queue of a consumer: what is in flight, and what waits for its settlement.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    time::Instant,
+};
+
+use super::shared::UNPOISONED;
+use crate::{
+    Context, Delivery, JobError, JobId, Outcome, QueueName, RateLimit,
+    handler::{Home, Runnable},
+};
+
+pub(super) struct Queue {
+    pub(super) home: Arc<Home>,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) weight: u32,
+    /// From the reserve until the store has answered the settlement.
+    in_flight: Mutex<BTreeMap<JobId, Context>>,
+    finished: Mutex<Vec<Finished>>,
+    pub(super) work_began: Notify,
+    work_ended: Notify,
+}
+
+impl Queue {
+    pub(super) fn new(home: Home, rate_limit: Option<RateLimit>, weight: u32) -> Self {
+        let (in_flight, finished, work_began, work_ended) = Default::default();
+        Self { home: Arc::new(home), rate_limit, weight, in_flight, finished, work_began, work_ended }
+    }
+
+    pub(super) fn name(&self) -> &QueueName {
+        &self.home.queue
+    }
+
+    /// Takes out what runs here already: it goes on under its new delivery, taken after its lease.
+    ///
+    /// Where its old outcome may have counted, the old run is over.
+    pub(super) fn renew(&self, deliveries: &mut Vec<Arc<Delivery>>) {
+        let mut in_flight = self.lock();
+        deliveries.retain(|delivery| {
+            let Some(cx) = delivery.id().and_then(|id| in_flight.get(&id).cloned()) else { return true };
+            let is_renewed = cx.renew(delivery);
+            if !is_renewed {
+                cx.lose();
+                in_flight.remove(&cx.id());
+            }
+            !is_renewed
+        });
+    }
+
+    pub(super) fn begin(&self, jobs: &[Admitted]) {
+        self.lock().extend(jobs.iter().map(|one| (one.cx.id(), one.cx.clone())));
+        self.work_began.notify_one();
+    }
+
+    /// Forgets them, unless the job is in flight anew.
+    pub(super) fn end<'a>(&self, over: impl IntoIterator<Item = &'a Context>) {
+        let mut in_flight = self.lock();
+        for cx in over {
+            if in_flight.get(&cx.id()).is_some_and(|other| other.is(cx)) {
+                in_flight.remove(&cx.id());
+            }
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> Vec<Context> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// The settler takes it at the next [`wake_settler`](Self::wake_settler), if not before.
+    pub(super) fn finish(&self, work: Work, outcome: Outcome, slot: OwnedSemaphorePermit) {
+        self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, slot, hard_errors: 0 });
+    }
+
+    pub(super) fn wake_settler(&self) {
+        self.work_ended.notify_one();
+    }
+
+    pub(super) async fn work_ended(&self) {
+        self.work_ended.notified().await;
+    }
+
+    pub(super) fn take_finished(&self, max: usize) -> Vec<Finished> {
+        let mut finished = self.finished.lock().expect(UNPOISONED);
+        let count = finished.len().min(max);
+        finished.drain(..count).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<JobId, Context>> {
+        self.in_flight.lock().expect(UNPOISONED)
+    }
+}
+
+/// A job with its slot, to be run.
+pub(super) struct Admitted {
+    pub(super) queue: Arc<Queue>,
+    pub(super) cx: Context,
+    pub(super) runnable: Runnable,
+    pub(super) slot: OwnedSemaphorePermit,
+}
+
+/// A delivery that waits for its settlement.
+pub(super) struct Finished {
+    pub(super) work: Work,
+    pub(super) outcome: Outcome,
+    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) hard_errors: u32,
+}
+
+pub(super) enum Work {
+    Ran { cx: Context, begun: Instant, failure: Option<(JobError, Runnable)> },
+    Aborted { cx: Context, begun: Instant },
+    NotRun(Arc<Delivery>),
+}
+
+impl Work {
+    pub(super) fn delivery(&self) -> Arc<Delivery> {
+        match self {
+            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => cx.delivery(),
+            Self::NotRun(delivery) => delivery.clone(),
+        }
+    }
+
+    pub(super) fn cx(&self) -> Option<&Context> {
+        match self {
+            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => Some(cx),
+            Self::NotRun(_) => None,
+        }
+    }
+}
