@@ -14,7 +14,7 @@ mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::{Context, Delivery, Error, ErrorKind, Handlers, Outcome, QueueManager, QueueName, Result};
@@ -172,8 +172,7 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
         let keep = keep(shared.clone(), queue.clone());
         tokio::spawn(shared.end.clone().run_until_cancelled_owned(keep));
     }
-    // As many as there are threads: one that a handler blocks holds back no other.
-    for _ in 0..Handle::current().metrics().num_workers().min(shared.settings.workers) {
+    for _ in 0..shared.starters {
         let start = start_jobs(shared.clone());
         tokio::spawn(shared.end.clone().run_until_cancelled_owned(start));
     }

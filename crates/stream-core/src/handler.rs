@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{Job, JobError};
 
 pub use context::Context;
-pub(crate) use context::Home;
+pub(crate) use context::{Home, UNPOISONED};
 pub use registry::{Handlers, Next};
 pub(crate) use registry::{Pace, Registry, Runnable};
 

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -181,6 +184,8 @@ impl ConsumerBuilder {
             slots: Arc::new(Semaphore::new(self.settings.workers)),
             line: Mutex::default(),
             line_grew: Notify::new(),
+            // As many as there are threads: those that handlers block hold back no other.
+            starters: Handle::current().metrics().num_workers().min(self.settings.workers),
             driver,
             capabilities,
             registry,

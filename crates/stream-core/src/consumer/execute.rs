@@ -19,11 +19,11 @@ use super::{
     caught::{Caught, catch},
     queue::{Admitted, Queue, Work},
     settle::free_suspect,
-    shared::{Shared, UNPOISONED},
+    shared::Shared,
 };
 use crate::{
     Context, Delivery, JobError, JobResult, Outcome, decide,
-    handler::{Pace, Runnable},
+    handler::{Pace, Runnable, UNPOISONED},
     random::random,
     retry::no_handler,
 };
@@ -59,8 +59,8 @@ pub(super) fn admit(
     queue.begin(&line);
     let count = line.len();
     shared.line.lock().expect(UNPOISONED).extend(line);
-    // One starter may be blocked by what it starts.
-    (0..count.min(2)).for_each(|_| shared.line_grew.notify_one());
+    // Each starter may be blocked by what it starts.
+    (0..count.min(shared.starters)).for_each(|_| shared.line_grew.notify_one());
 }
 
 /// The code for a delivery; else its outcome.

@@ -10,10 +10,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::shared::UNPOISONED;
 use crate::{
     Context, Delivery, JobError, JobId, Outcome, QueueName, RateLimit,
-    handler::{Home, Runnable},
+    handler::{Home, Runnable, UNPOISONED},
 };
 
 pub(super) struct Queue {

@@ -155,9 +155,9 @@ async fn failed(cx: Context, error: JobError, runnable: Runnable, slot: OwnedSem
 
 /// The outcome counts for nothing, or nobody knows whether it does.
 fn lost(shared: &Shared, queue: &Queue, one: Finished) {
-    queue.end(one.work.cx());
-    one.work.cx().inspect(|cx| free_suspect(shared, cx));
     if let Some(cx) = one.work.cx() {
+        queue.end([cx]);
+        free_suspect(shared, cx);
         shared.emit(&match cx.is_unknown() {
             true => Event::OutcomeUnconfirmed { cx },
             false => Event::LeaseLost { cx },

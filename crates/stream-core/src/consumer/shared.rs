@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     Capabilities, Delivery, Driver, Envelope, Error, Outcome, QueueName, Result, Subscription,
-    handler::Registry, retry,
+    handler::{Registry, UNPOISONED},
+    retry,
 };
 
-pub(super) const UNPOISONED: &str = "no code of the user runs under the lock";
 const SUSPECT_FROM: u32 = 2;
 
 pub(super) type Listener = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     /// Jobs that have not begun.
     pub(super) line: Mutex<VecDeque<Admitted>>,
     pub(super) line_grew: Notify,
+    pub(super) starters: usize,
     pub(super) suspect_is_running: AtomicBool,
     pub(super) listeners: Vec<Listener>,
     pub(super) stop: CancellationToken,

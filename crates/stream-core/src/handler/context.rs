@@ -40,7 +40,7 @@ pub(crate) struct Home {
     pub(crate) stop: CancellationToken,
 }
 
-const UNPOISONED: &str = "no code of the user runs under the lock";
+pub(crate) const UNPOISONED: &str = "no code of the user runs under the lock";
 
 impl Context {
     pub(crate) fn new(home: Arc<Home>, delivery: Arc<Delivery>) -> Self {
