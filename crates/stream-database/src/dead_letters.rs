@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use stream_core::{DeadLetter, DeadLetterId, DeadLetterStore, Envelope, QueueName, Result, async_trait};
+use stream_core::{DeadLetter, DeadLetterId, DeadLetterStore, QueueName, Result, async_trait};
 
 use crate::{
     connection::Connection,
     error::Effect,
-    row::{Burials, Letter},
+    row::{Burials, Letter, envelope},
 };
 
 /// Letters of one step of `retry_all` and `clear`: short enough not to keep others waiting.
@@ -119,12 +119,9 @@ impl DeadLetterStore for DatabaseDeadLetters {
 }
 
 fn dead_letter(letter: Letter) -> DeadLetter {
-    let envelope = Envelope::from_bytes(letter.payload).map_err(|mut undecodable| {
-        undecodable.id = undecodable.id.or(Some(letter.id));
-        undecodable
-    });
     let id = DeadLetterId::new(letter.burial.to_be_bytes());
-    let mut dead = DeadLetter::new(id, envelope, String::from_utf8_lossy(&letter.error));
+    let mut dead =
+        DeadLetter::new(id, envelope(letter.id, letter.payload), String::from_utf8_lossy(&letter.error));
     dead.attempt = letter.attempts.saturating_add(1);
     dead.lost = letter.lost;
     dead

@@ -6,7 +6,7 @@
 //! leases, fences and counts, unique keys, dead letters, and rate limits shared by all processes.
 
 // Without a database the shared part has no caller: each dialect adds its feature here.
-#![cfg_attr(not(any(feature = "postgres")), allow(dead_code, unused_variables))]
+#![cfg_attr(not(feature = "postgres"), allow(dead_code, unused_variables))]
 
 mod config;
 mod connection;
@@ -16,6 +16,7 @@ mod driver;
 mod error;
 mod fault;
 mod listener;
+mod locked;
 mod migration;
 mod names;
 mod open;

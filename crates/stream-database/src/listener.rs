@@ -1,7 +1,7 @@
 //! The task that hears wakes of other processes, begun when somebody first waits.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{dialect::Dialect, wakes::Wakes};
+use crate::{dialect::Dialect, locked::locked, wakes::Wakes};
 
 /// Before listening is tried again; doubled each time, up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,14 +27,14 @@ pub(crate) struct Listener {
 impl Listener {
     /// Begins to listen, unless that goes on already; again if the runtime of the task is gone.
     pub(crate) fn ensure(&self, dialect: &Arc<dyn Dialect>, wakes: &Arc<Wakes>) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = locked(&self.task);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
             *task = Some(tokio::spawn(listen(Arc::clone(dialect), Arc::clone(wakes))));
         }
     }
 
     pub(crate) fn stop(&self) {
-        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(task) = &*locked(&self.task) {
             task.abort();
         }
     }

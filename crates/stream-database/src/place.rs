@@ -1,14 +1,14 @@
 //! One queue of a subscription: until when it need not be asked about.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use stream_core::QueueName;
 use tokio::time::Instant;
 
-use crate::{row::Next, subscription::later};
+use crate::{locked::locked, row::Next, subscription::later};
 
 /// How long a queue is not named again whose work a reserve did not get; doubled up to the longest.
 const MISSED: Duration = Duration::from_millis(5);
@@ -78,6 +78,6 @@ impl Place {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }

@@ -53,7 +53,7 @@ fn distinct(jobs: &[NewJob]) -> (Vec<usize>, Vec<usize>) {
     (firsts, first_of)
 }
 
-pub(crate) fn row<'j>(job: &'j NewJob, payload: &'j [u8]) -> NewRow<'j> {
+fn row<'j>(job: &'j NewJob, payload: &'j [u8]) -> NewRow<'j> {
     let envelope = &job.envelope;
     NewRow {
         id: envelope.id,

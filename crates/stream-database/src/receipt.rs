@@ -3,12 +3,12 @@
 use std::{
     collections::{HashSet, VecDeque},
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use stream_core::{Delivery, JobId, Receipt};
 
-use crate::row::Key;
+use crate::{locked::locked, row::Key};
 
 /// The row's id and the token of its reserve.
 const RECEIPT_BYTES: usize = 16 + 8;
@@ -52,7 +52,7 @@ struct Known {
 
 impl Ended {
     pub(crate) fn note(&self, keys: impl Iterator<Item = Key>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.known);
         for key in keys {
             if known.keys.insert(key) {
                 known.oldest_first.push_back(key);
@@ -66,6 +66,6 @@ impl Ended {
     }
 
     pub(crate) fn has(&self, key: Key) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).keys.contains(&key)
+        locked(&self.known).keys.contains(&key)
     }
 }

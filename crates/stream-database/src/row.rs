@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stream_core::JobId;
+use stream_core::{Envelope, JobId, Undecodable};
 
 /// A job to be stored.
 #[derive(Clone, Copy)]
@@ -16,6 +16,14 @@ pub(crate) struct NewRow<'a> {
     pub(crate) delay: Duration,
     /// At most 255 bytes of UTF-8, NUL among them.
     pub(crate) unique_key: Option<&'a [u8]>,
+}
+
+/// What the payload of a row holds; the column knows the job even if its bytes do not.
+pub(crate) fn envelope(id: JobId, payload: Vec<u8>) -> Result<Envelope, Undecodable> {
+    Envelope::from_bytes(payload).map_err(|mut undecodable| {
+        undecodable.id.get_or_insert(id);
+        undecodable
+    })
 }
 
 /// Limits of one `reserve`.

@@ -1,20 +1,21 @@
 //! A consumer's place at some queues: how it waits, and what it takes.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use stream_core::{Delivery, Envelope, QueueName, Reserve, Result, Subscription, async_trait};
+use stream_core::{Delivery, QueueName, Reserve, Result, Subscription, async_trait};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     connection::{Connection, jittered},
     dialect::Pace,
     error::Effect,
+    locked::locked,
     place::Place,
     receipt,
-    row::{Key, Next, Row, Take},
+    row::{Key, Next, Row, Take, envelope},
     wakes::Seat,
 };
 
@@ -90,7 +91,7 @@ impl DatabaseSubscription {
 
     fn next_interval(&self) -> Duration {
         let Pace { longest, .. } = self.connection.pace();
-        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interval = locked(&self.interval);
         let now = *interval;
         *interval = (now * 2).min(longest);
         jittered(now)
@@ -98,7 +99,7 @@ impl DatabaseSubscription {
 
     fn begin_anew(&self) {
         let shortest = self.connection.pace().shortest;
-        *self.interval.lock().unwrap_or_else(PoisonError::into_inner) = shortest;
+        *locked(&self.interval) = shortest;
     }
 }
 
@@ -173,12 +174,7 @@ impl Look {
 }
 
 fn delivery(row: Row, token: i64) -> Delivery {
-    let envelope = Envelope::from_bytes(row.payload).map_err(|mut undecodable| {
-        // The column knows the job even if its bytes do not.
-        undecodable.id = undecodable.id.or(Some(row.id));
-        undecodable
-    });
-    let mut delivery = Delivery::new(envelope, Key { id: row.id, token }.to_receipt());
+    let mut delivery = Delivery::new(envelope(row.id, row.payload), Key { id: row.id, token }.to_receipt());
     delivery.attempt = row.attempts.saturating_add(1);
     delivery.lost = row.lost;
     delivery.last_error = row.last_error.map(|error| String::from_utf8_lossy(&error).into_owned());

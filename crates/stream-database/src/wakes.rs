@@ -2,11 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use stream_core::QueueName;
 use tokio::sync::Notify;
+
+use crate::locked::locked;
 
 /// Everyone who waits through one driver.
 #[derive(Debug, Default)]
@@ -82,10 +84,4 @@ impl Seat {
             self.notify.notified().await;
         }
     }
-}
-
-/// A std lock: held for a few lines, never across an await.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is under these locks is whole after every line: a panic elsewhere spoils nothing.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

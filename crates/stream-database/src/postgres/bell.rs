@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use super::faults;
 use crate::{
     Notifications,
     fault::{Failure, Fault},
+    locked::locked,
     wakes::Wakes,
 };
 
@@ -169,7 +170,7 @@ impl Shared {
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<String, Ring>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.queues)
     }
 }
 

@@ -20,6 +20,26 @@ const STEPS: [Written; 1] =
 /// The oldest release whose planner keeps a `MATERIALIZED` part apart.
 const SERVER_MIN: i32 = 12_00_00;
 
+/// What `inspect.sql` answers true where it is so, what that means, and what repairs it.
+const WRONG: [(&str, &str, &str); 4] = [
+    ("is_unsynced", "fsync is off: a crash of the machine can lose or spoil jobs", "set `fsync = on`"),
+    (
+        "is_not_awaited",
+        "synchronous_commit is off: a crash of the server can lose jobs whose push was answered",
+        "set `synchronous_commit = on` for this database or user",
+    ),
+    (
+        "is_read_only",
+        "the session is read only",
+        "connect to the primary, and set `default_transaction_read_only = off`",
+    ),
+    (
+        "is_forbidden",
+        "this user may not read and change the tables",
+        "grant it SELECT, INSERT, UPDATE and DELETE on them",
+    ),
+];
+
 /// `undefined_table`.
 const NO_TABLE: &str = "42P01";
 
@@ -74,29 +94,10 @@ pub(super) async fn inspect(connection: &mut PgConnection, sql: &Statements) -> 
         let what = format!("the server has version {}", server / 10_000);
         findings.push(Finding::severe(what, "take PostgreSQL 12 or newer"));
     }
-    if !holds("is_synced")? {
-        findings.push(Finding::severe(
-            "fsync is off: a crash of the machine can lose or spoil jobs",
-            "set `fsync = on`",
-        ));
-    }
-    if !holds("is_awaited")? {
-        findings.push(Finding::severe(
-            "synchronous_commit is off: a crash of the server can lose jobs whose push was answered",
-            "set `synchronous_commit = on` for this database or user",
-        ));
-    }
-    if holds("is_read_only")? {
-        findings.push(Finding::severe(
-            "the session is read only",
-            "connect to the primary, and set `default_transaction_read_only = off`",
-        ));
-    }
-    if !holds("is_permitted")? {
-        findings.push(Finding::severe(
-            "this user may not read and change the tables",
-            "grant it SELECT, INSERT, UPDATE and DELETE on them",
-        ));
+    for (wrong, what, repair) in WRONG {
+        if holds(wrong)? {
+            findings.push(Finding::severe(what, repair));
+        }
     }
     Ok(findings)
 }

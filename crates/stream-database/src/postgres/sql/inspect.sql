@@ -1,17 +1,14 @@
 SELECT current_setting('server_version_num')::integer AS version,
-       current_setting('fsync') = 'on' AS is_synced,
-       current_setting('synchronous_commit') <> 'off' AS is_awaited,
+       current_setting('fsync') = 'off' AS is_unsynced,
+       current_setting('synchronous_commit') = 'off' AS is_not_awaited,
        current_setting('transaction_read_only') = 'on' AS is_read_only,
-       to_regclass('{jobs}') IS NULL OR (
-           has_table_privilege(to_regclass('{jobs}'), 'SELECT')
-           AND has_table_privilege(to_regclass('{jobs}'), 'INSERT')
-           AND has_table_privilege(to_regclass('{jobs}'), 'UPDATE')
-           AND has_table_privilege(to_regclass('{jobs}'), 'DELETE')
-           AND has_table_privilege(to_regclass('{dead}'), 'SELECT')
-           AND has_table_privilege(to_regclass('{dead}'), 'INSERT')
-           AND has_table_privilege(to_regclass('{dead}'), 'UPDATE')
-           AND has_table_privilege(to_regclass('{dead}'), 'DELETE')
-           AND has_table_privilege(to_regclass('{limits}'), 'SELECT')
-           AND has_table_privilege(to_regclass('{limits}'), 'INSERT')
-           AND has_table_privilege(to_regclass('{limits}'), 'UPDATE')
-       ) AS is_permitted
+       EXISTS (
+           SELECT
+           FROM (VALUES (to_regclass('{jobs}'), 'SELECT'), (to_regclass('{jobs}'), 'INSERT'),
+                        (to_regclass('{jobs}'), 'UPDATE'), (to_regclass('{jobs}'), 'DELETE'),
+                        (to_regclass('{dead}'), 'SELECT'), (to_regclass('{dead}'), 'INSERT'),
+                        (to_regclass('{dead}'), 'UPDATE'), (to_regclass('{dead}'), 'DELETE'),
+                        (to_regclass('{limits}'), 'SELECT'), (to_regclass('{limits}'), 'INSERT'),
+                        (to_regclass('{limits}'), 'UPDATE')) AS needed (of_table, privilege)
+           WHERE NOT has_table_privilege(of_table, privilege)
+       ) AS is_forbidden
