@@ -15,7 +15,7 @@ use crate::services::{ProcessId, catalogue, install};
 use crate::workspace::Workspace;
 
 /// Tells tests the program that starts private servers: `PROGRAM services run NAME --private`.
-pub(crate) const PROGRAM: &str = "STREAM_TEST_XTASK";
+const PROGRAM: &str = "STREAM_TEST_XTASK";
 
 /// Names and values for the environment of tests.
 pub(crate) type Environment = Vec<(&'static str, String)>;

@@ -92,6 +92,12 @@ pub(crate) const DRIVERS: [Driver; 5] = [
     database("postgres", &["postgres"], "postgres"),
 ];
 
+/// The main row that a test belongs to.
+pub(crate) fn of_test(package: &str, test: &str) -> Option<&'static Driver> {
+    let is_its = |driver: &&Driver| driver.package == package && driver.has(test);
+    DRIVERS.iter().filter(|driver| driver.standing == Standing::Main).find(is_its)
+}
+
 /// The named rows in the order of the table; when none is named, the main ones and, if wanted, the extras.
 pub(crate) fn select(names: &[String], extras: Extras) -> Result<Vec<&'static Driver>> {
     if let Some(unknown) = names.iter().find(|name| !DRIVERS.iter().any(|driver| driver.name == **name)) {

@@ -3,7 +3,7 @@
 mod accounting;
 pub(crate) mod backends;
 pub(crate) mod catalogue;
-mod selection;
+pub(crate) mod selection;
 mod suite;
 
 use std::error::Error;

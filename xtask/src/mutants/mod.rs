@@ -11,6 +11,11 @@ use anyhow::{Result, bail};
 
 use self::catalogue::Mutant;
 use self::trial::{Attempt, Trials};
+use crate::drivers::{
+    backends::{self, Backends},
+    catalogue::of_test,
+    selection::Selection,
+};
 use crate::workspace::Workspace;
 
 /// How a mutant fared.
@@ -42,17 +47,24 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     for mutant in &mutants {
         catalogue::apply(&tree, mutant)?;
     }
-    let trials = Trials::new(tree, workspace.target.join("mutants/target"));
-    prove_the_cases(&trials, &mutants)?;
+    let rows: Vec<_> = mutants.iter().filter_map(|mutant| of_test(&mutant.package, &mutant.case)).collect();
+    let backends = Backends::up(workspace, backends::needed(&rows)?, &Selection::default())?;
+    let trials = Trials::new(tree, workspace.target.join("mutants/target"), &backends);
+    let fates = try_all(&trials, &mutants);
+    backends.down()?;
+    conclude(&fates?)
+}
 
+fn try_all(trials: &Trials<'_>, mutants: &[Mutant]) -> Result<Vec<Fate>> {
+    prove_the_cases(trials, mutants)?;
     let mut fates = Vec::new();
-    for mutant in &mutants {
+    for mutant in mutants {
         let started = Instant::now();
-        let fate = try_one(&trials, mutant)?;
+        let fate = try_one(trials, mutant)?;
         println!("{}", line(mutant, &fate, started.elapsed().as_secs()));
         fates.push(fate);
     }
-    conclude(&fates)
+    Ok(fates)
 }
 
 fn select(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>> {
@@ -70,7 +82,7 @@ fn select(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>> {
 }
 
 /// A test that fails or does not run on the sound code would prove nothing by failing on the broken code.
-fn prove_the_cases(trials: &Trials, mutants: &[Mutant]) -> Result<()> {
+fn prove_the_cases(trials: &Trials<'_>, mutants: &[Mutant]) -> Result<()> {
     let cases: BTreeSet<_> = mutants.iter().map(Mutant::test).collect();
     println!("running {} tests on the unchanged code", cases.len());
     let mut unfit = Vec::new();
@@ -86,7 +98,7 @@ fn prove_the_cases(trials: &Trials, mutants: &[Mutant]) -> Result<()> {
     Ok(())
 }
 
-fn try_one(trials: &Trials, mutant: &Mutant) -> Result<Fate> {
+fn try_one(trials: &Trials<'_>, mutant: &Mutant) -> Result<Fate> {
     let path = trials.tree().join(&mutant.file);
     let changed = catalogue::apply(trials.tree(), mutant)?;
     let _restored_on_drop = tree::Changed::write(&path, &changed)?;

@@ -1,15 +1,14 @@
 //! Building and running the one test that a mutant is tried on, under time limits.
 
-use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::catalogue::Test;
-use crate::drivers::backends::PROGRAM;
+use crate::drivers::{backends::Backends, catalogue};
 use crate::libtest::{self, Verdict};
 use crate::process::{self, Ended, Errors};
 
@@ -52,16 +51,17 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// The copied tree with its own target folder.
+/// The copied tree with its own target folder, and the servers that its tests ask.
 #[derive(Debug)]
-pub(crate) struct Trials {
+pub(crate) struct Trials<'b> {
     tree: PathBuf,
     target: PathBuf,
+    backends: &'b Backends,
 }
 
-impl Trials {
-    pub(crate) fn new(tree: PathBuf, target: PathBuf) -> Self {
-        Self { tree, target }
+impl<'b> Trials<'b> {
+    pub(crate) fn new(tree: PathBuf, target: PathBuf, backends: &'b Backends) -> Self {
+        Self { tree, target, backends }
     }
 
     pub(crate) fn tree(&self) -> &Path {
@@ -92,7 +92,9 @@ impl Trials {
         }
         let mut run = self.cargo_test(test);
         run.args(["--", "--exact", &test.case]).env("STREAM_TEST_REQUIRE", "all");
-        run.env(PROGRAM, env::current_exe().context("cannot find this program's own file")?);
+        if let Some(driver) = catalogue::of_test(&test.package, &test.case) {
+            run.envs(self.backends.environment(driver)?);
+        }
         let mut verdicts = Vec::new();
         let ended = process::stream(run, Errors::ReadToo, RUN_LIMIT, |line| {
             verdicts.extend(libtest::parse_verdict(line).map(|(name, verdict)| (name.to_owned(), verdict)));
