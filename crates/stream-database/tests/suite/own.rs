@@ -1,3 +1,6 @@
 //! What this driver promises beside the contract.
 
 mod config;
+
+#[cfg(feature = "postgres")]
+mod postgres;

@@ -1,5 +1,7 @@
 //! PostgreSQL: one server for all tests, each case with its own queues in the same tables.
 
+pub(crate) mod own;
+
 use std::{env, sync::Arc};
 
 use sqlx::{PgPool, types::Uuid};

@@ -1,0 +1,4 @@
+//! Answers that are lost on the way, on each database.
+
+#[cfg(feature = "postgres")]
+mod postgres;
