@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use crate::{Error, LONGEST, Result};
+use crate::*;
 
 /// The waits between the attempts of a job, stored with it.
 ///

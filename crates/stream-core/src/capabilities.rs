@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, ErrorKind, NewJob, Result, error::ensure};
+use crate::*;
 
 /// What a connection promises; a job that asks for more is refused before it is sent.
 #[derive(Debug, Clone, PartialEq)]

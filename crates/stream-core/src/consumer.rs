@@ -16,17 +16,24 @@ mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::DropGuard;
 
-use crate::{Context, Delivery, Error, ErrorKind, Handlers, Outcome, QueueManager, QueueName, Result};
+use crate::*;
 
+use ahead::*;
 pub use builder::ConsumerBuilder;
-use execute::start_jobs;
-use fetch::{Fetcher, Subscribed, Until};
-use lease::keep;
-use settle::settle;
-use shared::Shared;
+use caught::*;
+use execute::*;
+use fetch::*;
+use lease::*;
+use pick::*;
+use queue::*;
+use settle::*;
+use shared::*;
 
 /// A running consumer; a drop begins its graceful stop.
 ///
@@ -168,15 +175,13 @@ fn spawn(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Consume
 }
 
 async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Stopped {
+    let mut tasks = JoinSet::new();
     for queue in &shared.queues {
-        let settle = settle(shared.clone(), queue.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(settle));
-        let keep = keep(shared.clone(), queue.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(keep));
+        tasks.spawn(settle(shared.clone(), queue.clone()));
+        tasks.spawn(keep(shared.clone(), queue.clone()));
     }
     for _ in 0..shared.starters {
-        let start = start_jobs(shared.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(start));
+        tasks.spawn(start_jobs(shared.clone()));
     }
     let subscription = Fetcher::new(shared.clone(), until).run(subscription).await;
     // A drain ends here as well.
@@ -186,7 +191,7 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
         all_is_settled(&shared, GIVE_BACK).await;
     }
     let abandoned = shared.shares.taken();
-    shared.end.cancel();
+    drop(tasks);
     if let Some(subscription) = subscription {
         match timeout(CLOSE, subscription.close()).await {
             Ok(Ok(())) => {}

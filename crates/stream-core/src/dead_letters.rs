@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeadLetterStore, Driver, Envelope, Error, ErrorKind, QueueName, Result, Undecodable};
+use crate::*;
 
 /// The jobs of one queue that were given up on.
 ///

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, JobId};
+use crate::*;
 
 /// One job on loan to one worker until it is settled or its lease ends.
 ///

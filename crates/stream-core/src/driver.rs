@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, DeadLetter, DeadLetterId, Delivery, JobId, NewJob, QueueName, Result, Settlement};
+use crate::*;
 
 /// A connection to a store that keeps jobs.
 ///

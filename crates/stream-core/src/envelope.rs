@@ -9,9 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
-use crate::{
-    Backoff, BoxError, Error, ErrorKind, JobId, Priority, Result, Undecodable, error::ensure, limits::*, wire,
-};
+use crate::*;
 
 /// A job as it is stored.
 ///

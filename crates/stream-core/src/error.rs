@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, iter::successors, sync::Arc};
 
-use crate::Pushed;
+use crate::*;
 
 /// Any error of another crate.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -94,6 +94,15 @@ pub(crate) fn ensure(holds: bool, error: impl FnOnce() -> Error) -> Result<()> {
 
 pub(crate) fn unanswered<T>(driver: &'static str, operation: &'static str) -> Result<T> {
     Err(Error::new(ErrorKind::Unexpected, driver, operation).explained("the driver gave no answer"))
+}
+
+/// The answer to a batch of one.
+pub(crate) fn only<T>(
+    mut answers: Vec<Result<T>>,
+    driver: &dyn Driver,
+    operation: &'static str,
+) -> Result<T> {
+    answers.pop().unwrap_or_else(|| unanswered(driver.name(), operation))
 }
 
 impl fmt::Display for ErrorKind {

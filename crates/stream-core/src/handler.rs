@@ -5,7 +5,7 @@ mod registry;
 
 use std::sync::Arc;
 
-use crate::{Job, JobError};
+use crate::*;
 
 pub use context::Context;
 pub(crate) use context::{Home, UNPOISONED};

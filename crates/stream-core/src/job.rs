@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Backoff, Codec, Draft, LONGEST, NAME_BYTES_MAX, Priority, queue_name::is_queue_name};
+use crate::*;
 
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, random::random_bits};
+use crate::*;
 
 /// A UUIDv7 (RFC 9562), known before the job is sent.
 ///

@@ -11,9 +11,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use crate::{
-    Driver, Error, ErrorKind, NewJob, Pushed, QueueName, Result, error::unanswered, handler::UNPOISONED,
-};
+use crate::*;
 
 const STRAIGHT_MAX: usize = 2;
 
@@ -61,8 +59,7 @@ impl Lanes {
         }
         self.change(&queue, |lane| lane.straight += 1);
         let _straight = Straight(self, &queue);
-        let pushed = driver.push(&queue, &[job]).await.pop();
-        pushed.unwrap_or_else(|| unanswered(driver.name(), "push"))
+        only(driver.push(&queue, &[job]).await, driver, "push")
     }
 
     fn is_busy(&self, queue: &QueueName) -> bool {

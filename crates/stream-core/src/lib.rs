@@ -55,24 +55,25 @@ mod wire;
 
 pub use async_trait::async_trait;
 
-pub use backoff::Backoff;
+pub use backoff::*;
 pub use capabilities::*;
 #[cfg(feature = "worker")]
-pub use consumer::{Consumer, ConsumerBuilder, Drained, Event, Stopped};
-pub use dead_letters::{DeadLetter, DeadLetterId, DeadLetters};
-pub use delivery::{Delivery, Outcome, Receipt, Settlement, Undecodable};
+pub use consumer::*;
+pub use dead_letters::*;
+pub use delivery::*;
 pub use driver::*;
-pub use envelope::{Codec, Envelope, NewJob};
-pub use error::{BoxError, Error, ErrorKind, PushManyError, Result};
+pub use envelope::*;
+pub use error::*;
 #[cfg(feature = "worker")]
-pub use handler::{Context, Handler, Handlers, JobResult, Next, SelfHandling};
-pub use job::Job;
-pub use job_error::{JobError, Verdict};
-pub use job_id::JobId;
+pub use handler::*;
+pub use job::*;
+pub use job_error::*;
+pub use job_id::*;
 pub use limits::*;
-pub use manager::QueueManager;
-pub use priority::Priority;
-pub use push::{Draft, IntoDraft, Push};
-pub use queue_name::QueueName;
-pub use reserved::ReservedJob;
-pub use retry::{decide, too_often_lost};
+pub use manager::*;
+pub use priority::*;
+pub use push::*;
+pub use queue_name::*;
+use random::*;
+pub use reserved::*;
+pub use retry::*;

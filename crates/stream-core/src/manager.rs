@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, mem::replace, sync::Arc, time::Duration};
 
-use crate::{
-    Capabilities, Cleared, DeadLetters, Depth, Driver, Error, Finding, IntoDraft, LONGEST, Push,
-    PushManyError, Pushed, QueueName, RateLimit, Reserve, ReservedJob, Result, Subscription,
-    error::{ensure, unanswered},
-};
+use crate::*;
 
 /// Pushes jobs and looks after queues over named connections; cheap to clone.
 ///
@@ -210,7 +206,7 @@ impl QueueManager {
         #[cfg(feature = "worker")]
         return connection.lanes.push(driver, queue, job).await;
         #[cfg(not(feature = "worker"))]
-        driver.push(&queue, &[job]).await.pop().unwrap_or_else(|| unanswered(driver.name(), "push"))
+        only(driver.push(&queue, &[job]).await, driver, "push")
     }
 
     pub(crate) fn find(&self, name: Option<&str>) -> Result<&Arc<dyn Driver>> {

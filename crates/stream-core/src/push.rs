@@ -4,10 +4,7 @@ use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
-    Backoff, BoxError, Capabilities, Codec, Envelope, Error, Job, JobId, NewJob, Priority, Pushed,
-    QueueManager, QueueName, Result, job,
-};
+use crate::*;
 
 /// A job on its way into a queue: options first, then `.await`.
 ///

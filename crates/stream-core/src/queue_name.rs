@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Error, Result};
+use crate::*;
 
 /// A checked queue name: 1 to 48 of `A-Z a-z 0-9 _ -`.
 ///

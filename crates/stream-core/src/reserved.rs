@@ -10,10 +10,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use crate::{
-    Delivery, Driver, Envelope, ErrorKind, JobError, Outcome, QueueName, Result, Settlement, decide,
-    error::unanswered, manager::check_lease, random::random, retry::runnable,
-};
+use crate::*;
 
 /// A job taken by [`QueueManager::pop`](crate::QueueManager::pop) or `reserve`.
 ///
@@ -93,14 +90,12 @@ impl ReservedJob {
     /// As [`complete`](Self::complete); `Config` or `Unsupported` for a lease that cannot be kept.
     pub async fn extend(&self, lease: Duration) -> Result<()> {
         check_lease(lease, &self.driver.capabilities())?;
-        let extended = self.driver.extend(&self.queue, &[&self.delivery], lease).await.pop();
-        extended.unwrap_or_else(|| unanswered(self.driver.name(), "extend"))
+        only(self.driver.extend(&self.queue, &[&self.delivery], lease).await, &self.driver, "extend")
     }
 
     async fn settle(&self, outcome: &Outcome) -> Result<()> {
         let settlement = Settlement::new(&self.delivery, outcome);
-        let settled = self.driver.settle(&self.queue, &[settlement]).await.pop();
-        let settled = settled.unwrap_or_else(|| unanswered(self.driver.name(), "settle"));
+        let settled = only(self.driver.settle(&self.queue, &[settlement]).await, &self.driver, "settle");
         if settled.as_ref().err().is_none_or(|error| error.kind() == &ErrorKind::LeaseLost) {
             self.is_over.store(true, Ordering::Relaxed);
         }

@@ -1,6 +1,6 @@
 //! What becomes of a job: pure decisions, no clock, no I/O.
 
-use crate::{Counts, Delivery, Envelope, JobError, LONGEST, Outcome, Verdict, limits::cut};
+use crate::*;
 
 /// Decides how a delivery ends; `attempt` counts from 1, `random` lies in 0..1.
 ///

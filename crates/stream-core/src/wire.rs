@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rmp::{Marker, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 
-use crate::{Backoff, Codec, Envelope, JobId, Priority};
+use crate::*;
 
 const VERSION: u64 = 1;
 /// Part of version 1: what a missing field means never changes.

@@ -13,8 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::shared::Settings;
-use crate::{Capabilities, Counts, LeaseSupport};
+use super::*;
 
 /// A store slower than this is not helped by a hoard.
 const TRIP_MAX: Duration = Duration::from_millis(50);
@@ -70,7 +69,7 @@ impl Pulse {
         Self { looked_at: Instant::now(), ended: 0, reserve_took: Duration::ZERO }
     }
 
-    /// Sets how many jobs more than workers may be in flight; takes the share that is too many.
+    /// Sets how many jobs more than workers may be in flight; takes a share that is too many.
     pub(super) fn adjust(
         &mut self,
         shares: &Shares,
@@ -87,15 +86,11 @@ impl Pulse {
         // It falls by halves, unless the measure is a long one.
         let least = if within < TRIP_MAX { now / 2 } else { 0 };
         let wanted = ahead(ended - before, within, trip).max(least).min(shares.ahead_max);
+        drop(share);
         shares.free.add_permits(wanted.saturating_sub(now));
-        let left = now - shares.free.forget_permits(now.saturating_sub(wanted));
-        if left <= wanted {
-            shares.ahead.store(wanted, Relaxed);
-            return Some(share);
-        }
-        shares.ahead.store(left - 1, Relaxed);
-        share.forget();
-        None
+        let forgotten = shares.free.forget_permits(now.saturating_sub(wanted));
+        shares.ahead.store(now.max(wanted) - forgotten, Relaxed);
+        shares.free.clone().try_acquire_owned().ok()
     }
 }
 

@@ -3,34 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, Semaphore},
-};
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Consumer, Drained, Event, Stopped,
-    ahead::Shares,
-    fetch::Until,
-    queue::Queue,
-    shared::{Listener, Settings, Shared},
-    spawn, stopped,
-};
-use crate::{
-    Capabilities, Error, Handlers, LONGEST, QueueManager, QueueName, RateLimit, Result,
-    error::ensure,
-    handler::Home,
-    manager::{check_lease, check_rate_limit},
-};
+use super::*;
 
-const WORKERS_MAX: usize = 100_000;
-const QUEUES_MAX: usize = 10_000;
-const WEIGHT_MAX: usize = 1_000_000;
 /// It is extended every third of it.
 const LEASE_MIN: Duration = Duration::from_millis(10);
 
@@ -57,8 +38,8 @@ impl ConsumerBuilder {
             buries_unhandled: false,
             is_strict: false,
         };
-        let (rate_limits, weights) = (BTreeMap::new(), BTreeMap::new());
-        Self { manager, handlers, queues: None, rate_limits, weights, settings, listeners: Vec::new() }
+        let (queues, rate_limits, weights, listeners) = Default::default();
+        Self { manager, handlers, queues, rate_limits, weights, settings, listeners }
     }
 
     /// The queues to work, up to 10,000; those of the registered job types unless set.
@@ -168,9 +149,9 @@ impl ConsumerBuilder {
     async fn drain_until(self, until: Until) -> Result<Drained> {
         let shared = self.build()?;
         let subscription = shared.subscribe().await?;
-        let Consumer { stop: _stops_when_dropped, supervisor } =
-            spawn(shared.clone(), until, Some(subscription));
-        stopped(supervisor).await?;
+        // Dropped at the end, or with this future: then it stops.
+        let consumer = spawn(shared.clone(), until, Some(subscription));
+        stopped(consumer.supervisor).await?;
         Ok(shared.tally().0)
     }
 
@@ -181,11 +162,12 @@ impl ConsumerBuilder {
         check(&self.settings, &capabilities)?;
         let stop = CancellationToken::new();
         let queues = self.checked_queues(&capabilities, &stop)?;
+        let (line, line_grew, suspect_is_running, settled, tally) = Default::default();
         Ok(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(self.settings.workers)),
             shares: Shares::new(&self.settings, &capabilities),
-            line: Mutex::default(),
-            line_grew: Notify::new(),
+            line,
+            line_grew,
             // As many as there are threads: those that handlers block hold back no other.
             starters: Handle::current().metrics().num_workers().min(self.settings.workers),
             driver,
@@ -193,13 +175,12 @@ impl ConsumerBuilder {
             registry,
             settings: self.settings,
             queues,
-            suspect_is_running: AtomicBool::new(false),
+            suspect_is_running,
             listeners: self.listeners,
             stop,
             abort: CancellationToken::new(),
-            end: CancellationToken::new(),
-            settled: Notify::new(),
-            tally: Mutex::default(),
+            settled,
+            tally,
         }))
     }
 
@@ -210,7 +191,7 @@ impl ConsumerBuilder {
     ) -> Result<Vec<Arc<Queue>>> {
         let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
         let names = self.queues.clone().unwrap_or_else(registered);
-        within("queues", names.len(), QUEUES_MAX)?;
+        within("queues", names.len(), 10_000)?;
         let known: BTreeSet<_> = names.iter().collect();
         ensure(known.len() == names.len(), || config("a queue is named twice"))?;
         for named in self.rate_limits.keys().chain(self.weights.keys()) {
@@ -231,14 +212,14 @@ impl ConsumerBuilder {
         let rate_limit = self.rate_limits.get(queue).copied();
         check_rate_limit(rate_limit, capabilities)?;
         let weight = self.weights.get(queue).copied().unwrap_or(1);
-        within(&format!("the weight of {queue:?}"), weight as usize, WEIGHT_MAX)?;
+        within(&format!("the weight of {queue:?}"), weight as usize, 1_000_000)?;
         let home = Home { manager: self.manager.clone(), queue: QueueName::new(queue)?, stop: stop.clone() };
         Ok(Queue::new(home, rate_limit, weight))
     }
 }
 
 fn check(settings: &Settings, capabilities: &Capabilities) -> Result<()> {
-    within("workers", settings.workers, WORKERS_MAX)?;
+    within("workers", settings.workers, 100_000)?;
     ensure(settings.max_lost != Some(0), || config("max_lost must be at least 1"))?;
     ensure(settings.grace <= LONGEST, || config("the grace period must be at most 2^28-1 seconds"))?;
     ensure(settings.lease >= LEASE_MIN, || config(format!("the lease must be at least {LEASE_MIN:?}")))?;

@@ -11,16 +11,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{
-    Event,
-    ahead::Pulse,
-    caught::Caught,
-    execute::admit,
-    pick::{Picker, pause},
-    queue::Queue,
-    shared::Shared,
-};
-use crate::{Delivery, Error, Outcome, Reserve, Settlement, Subscription, random::random};
+use super::*;
 
 const READY_WAIT: Duration = Duration::from_secs(30);
 /// How often news of idle queues is asked for while others are busy.

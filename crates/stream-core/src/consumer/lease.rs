@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{caught::Caught, pick::pause, queue::Queue, shared::Shared};
-use crate::{Context, Delivery, Error, ErrorKind, random::random};
+use super::*;
 
 /// How often the driver is asked what it knows to be over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);

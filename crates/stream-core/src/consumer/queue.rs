@@ -10,10 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    Context, Delivery, JobError, JobId, Outcome, QueueName, RateLimit,
-    handler::{Home, Runnable, UNPOISONED},
-};
+use super::*;
 
 pub(super) struct Queue {
     pub(super) home: Arc<Home>,
@@ -114,22 +111,27 @@ pub(super) struct Finished {
 }
 
 pub(super) enum Work {
-    Ran { cx: Context, begun: Instant, failure: Option<(JobError, Runnable)> },
-    Aborted { cx: Context, begun: Instant },
+    Ran { cx: Context, begun: Instant, end: End },
     NotRun(Arc<Delivery>),
+}
+
+pub(super) enum End {
+    Done,
+    Failed(JobError, Runnable),
+    Aborted,
 }
 
 impl Work {
     pub(super) fn delivery(&self) -> Arc<Delivery> {
         match self {
-            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => cx.delivery(),
+            Self::Ran { cx, .. } => cx.delivery(),
             Self::NotRun(delivery) => delivery.clone(),
         }
     }
 
     pub(super) fn cx(&self) -> Option<&Context> {
         match self {
-            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => Some(cx),
+            Self::Ran { cx, .. } => Some(cx),
             Self::NotRun(_) => None,
         }
     }

@@ -7,17 +7,7 @@ use std::{
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{
-    Event,
-    caught::{Caught, catch},
-    pick::pause,
-    queue::{Finished, Queue, Work},
-    shared::Shared,
-};
-use crate::{
-    Context, Delivery, Error, ErrorKind, JobError, Outcome, Settlement, error::unanswered, handler::Runnable,
-    random::random, retry::bury,
-};
+use super::*;
 
 /// How often a store that is there may refuse an outcome.
 const HARD_ERRORS_MAX: u32 = 5;
@@ -121,7 +111,7 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
     let mut tally = shared.tally();
     for one in &counted {
         tally.0.add(&one.outcome);
-        tally.1 += u64::from(matches!(one.work, Work::Aborted { .. }));
+        tally.1 += u64::from(matches!(one.work, Work::Ran { end: End::Aborted, .. }));
     }
     drop(tally);
     let mut free: Option<OwnedSemaphorePermit> = None;
@@ -129,12 +119,10 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
         work.cx().inspect(|cx| free_suspect(shared, cx));
         shared.emit(&match &work {
             Work::NotRun(delivery) => Event::NotRun { queue: queue.name(), delivery, outcome: &outcome },
-            Work::Ran { cx, begun, .. } | Work::Aborted { cx, begun } => {
-                Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() }
-            }
+            Work::Ran { cx, begun, .. } => Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() },
         });
         match work {
-            Work::Ran { cx, failure: Some((error, runnable)), .. }
+            Work::Ran { cx, end: End::Failed(error, runnable), .. }
                 if matches!(outcome, Outcome::Bury { .. }) =>
             {
                 tokio::spawn(failed(cx, error, runnable, share));

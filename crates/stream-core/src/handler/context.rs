@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Delivery, Envelope, IntoDraft, JobId, Push, QueueManager, QueueName, Receipt};
+use crate::*;
 
 /// What a running job knows of itself; cheap to clone.
 #[derive(Clone)]

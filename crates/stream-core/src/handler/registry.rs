@@ -15,11 +15,7 @@ use std::{
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use super::{Context, Handler, JobResult, SelfHandling};
-use crate::{
-    Error, Job, JobError, Result,
-    job::{DEFAULT_QUEUE, check},
-};
+use crate::*;
 
 type Handling = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 type Layer = Arc<dyn Fn(Context, Next) -> Handling + Send + Sync>;
@@ -145,7 +141,7 @@ impl fmt::Debug for Handlers {
 pub(crate) struct Runnable {
     handler: Arc<dyn AnyHandler>,
     layers: Arc<[Layer]>,
-    pace: Arc<Pace>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Runnable {
@@ -158,10 +154,6 @@ impl Runnable {
 
     pub(crate) async fn failed(self, error: &JobError, cx: Context) {
         self.handler.failed(error, cx).await;
-    }
-
-    pub(crate) fn pace(&self) -> &Arc<Pace> {
-        &self.pace
     }
 }
 
