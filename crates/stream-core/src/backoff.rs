@@ -1,12 +1,12 @@
-//! How long a failed job waits. Pure.
+//! The waits between the attempts of a job.
 
 use std::{borrow::Cow, time::Duration};
 
 use crate::*;
 
-/// The waits between the attempts of a job, stored with it.
+/// The waits between the attempts of a job.
 ///
-/// Waits are kept to the millisecond, rounded up.
+/// They are kept to the millisecond, rounded up.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,7 +34,7 @@ impl Backoff {
         Self { first, factor, list: None, max: Duration::from_secs(3600), jitter: 0.1 }
     }
 
-    /// The same wait each time, ±10 %; above 1 hour it needs [`up_to`](Self::up_to) as well.
+    /// The same wait each time, ±10 %; above 1 hour it needs [`Self::up_to`].
     pub const fn fixed(every: Duration) -> Self {
         Self::exponential(every, 1.0)
     }

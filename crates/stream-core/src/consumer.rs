@@ -1,7 +1,4 @@
 //! The loop that works jobs: fetch, execute, settle; a lease keeper beside it.
-//!
-//! A job has a slot while it runs, and a share of what may be in flight from before its reserve until
-//! the store has answered its settlement.
 
 mod ahead;
 mod builder;
@@ -46,9 +43,7 @@ use shared::*;
 ///     .rate_limit("emails", RateLimit::per_minute(10))
 ///     .start()
 ///     .await?;
-/// // ... until the program ends:
-/// let stopped = consumer.shutdown().await?;
-/// println!("{} jobs were given back", stopped.released);
+/// consumer.shutdown().await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -1,4 +1,4 @@
-//! A job as its user defines it.
+//! A payload with a name and defaults, no code.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The identity of a job: a UUIDv7 made by the client.
+//! A UUIDv7, known before the job is sent.
 
 use std::{
     fmt,

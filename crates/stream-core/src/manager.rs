@@ -1,4 +1,4 @@
-//! The program's handle on its queues.
+//! Pushes jobs and looks after queues.
 
 use std::{collections::BTreeMap, mem::replace, sync::Arc, time::Duration};
 

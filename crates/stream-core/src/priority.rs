@@ -1,4 +1,4 @@
-//! The four priorities of a job.
+//! How urgent a job is beside others of its queue.
 
 use std::{fmt, str::FromStr};
 

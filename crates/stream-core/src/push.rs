@@ -1,4 +1,4 @@
-//! A job with its options: `Push` bound to a manager, `Draft` not.
+//! A job on its way into a queue.
 
 use std::{borrow::Cow, pin::Pin, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A queue's name, legal on every store.
+//! A checked queue name, legal on every store.
 
 use std::{fmt, str::FromStr, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! A job taken by hand: complete, fail, release or extend it.
+//! A job taken by hand.
 
 use std::{
     sync::{

@@ -1,20 +1,10 @@
-//! What becomes of a job: pure decisions, no clock, no I/O.
+//! How a delivery ends: pure decisions.
 
 use crate::*;
 
 /// Decides how a delivery ends; `attempt` counts from 1, `random` lies in 0..1.
 ///
 /// A failure is a retry while attempts are left, then a burial.
-///
-/// ```
-/// use stream_core::{Draft, JobError, Outcome, decide};
-///
-/// let envelope = Draft::named("resize", &7).max_attempts(2).into_job()?.envelope;
-/// let error = JobError::retry("disk full");
-/// assert!(matches!(decide(&envelope, 1, Err(&error), 0.5), Outcome::Retry { .. }));
-/// assert!(matches!(decide(&envelope, 2, Err(&error), 0.5), Outcome::Bury { .. }));
-/// # Ok::<(), stream_core::Error>(())
-/// ```
 pub fn decide(envelope: &Envelope, attempt: u32, result: Result<(), &JobError>, random: f64) -> Outcome {
     let Err(error) = result else { return Outcome::Done };
     let after = match error.verdict() {

@@ -1,4 +1,4 @@
-//! How many jobs are reserved ahead of free slots: as few as hide the round trips to the store.
+//! What may be in flight: beside what runs, as much as hides the round trips to the store.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use super::*;
 /// A store slower than this is not helped by a hoard.
 const TRIP_MAX: Duration = Duration::from_millis(50);
 
-/// What may be in flight, from the reserve until the store has answered the settlement.
+/// What may be in flight: a share is held from the reserve until the settlement is answered.
 pub(super) struct Shares {
     pub(super) free: Arc<Semaphore>,
     workers: usize,
