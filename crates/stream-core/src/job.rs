@@ -1,10 +1,16 @@
 //! A payload with a name and defaults, no code.
 
+mod envelope;
+mod push;
+
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::*;
+
+pub use envelope::*;
+pub use push::*;
 
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 
