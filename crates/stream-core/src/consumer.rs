@@ -35,7 +35,7 @@ use shared::*;
 /// A running consumer; a drop begins its graceful stop.
 ///
 /// ```
-/// # use stream_core::{Consumer, Handlers, QueueManager, RateLimit, Result};
+/// # use stream_core::*;
 /// # async fn example(queue: QueueManager, handlers: Handlers) -> Result<()> {
 /// let consumer = Consumer::builder(&queue, handlers)
 ///     .queues(["default", "emails"])
@@ -55,7 +55,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The options of a consumer of the manager's default connection.
+    /// The options of a consumer of the default connection.
     pub fn builder(queue: &QueueManager, handlers: Handlers) -> ConsumerBuilder {
         ConsumerBuilder::new(queue.clone(), handlers)
     }
@@ -85,7 +85,7 @@ async fn stopped(supervisor: JoinHandle<Stopped>) -> Result<Stopped> {
 pub struct Drained {
     /// Jobs done.
     pub done: u64,
-    /// Attempts that failed and will be repeated.
+    /// Attempts that failed and are repeated.
     pub retried: u64,
     /// Jobs given up on.
     pub buried: u64,

@@ -17,12 +17,12 @@ pub type JobResult = Result<(), JobError>;
 
 /// Code for a job; state is `self`.
 ///
-/// Implement it, or pass an `async fn(job, cx) -> JobResult`. A panic or a timeout is a retry. The
-/// future is dropped only at a timeout or the end of a grace period.
+/// Implement it, or pass an `async fn(job, cx) -> JobResult`. A panic or a timeout is a retry. Its
+/// future is dropped only at a timeout or the end of the grace period.
 ///
 /// ```
 /// # use serde::{Serialize, Deserialize};
-/// # use stream_core::{Context, Handler, Handlers, Job, JobError, JobResult};
+/// # use stream_core::*;
 /// # #[derive(Serialize, Deserialize)] struct Charge { cents: u64 }
 /// # impl Job for Charge { const NAME: &'static str = "charge"; }
 /// struct App { limit: u64 }

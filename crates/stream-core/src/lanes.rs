@@ -120,7 +120,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// Also when its runtime ends: what came meanwhile goes straight.
+    /// Also when its runtime ends.
     fn drop(&mut self) {
         let unsent = self.lanes.change(&self.queue, |lane| {
             lane.has_task = false;

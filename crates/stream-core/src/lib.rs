@@ -6,7 +6,7 @@
 //! ```
 //! # use serde::{Deserialize, Serialize};
 //! # use std::time::Duration;
-//! # use stream_core::{Backoff, Job, Priority, QueueManager, Result};
+//! # use stream_core::*;
 //! #[derive(Serialize, Deserialize)]
 //! struct SendWelcomeEmail { user_id: u64 }
 //!
@@ -24,8 +24,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! [`Driver`] is the contract of drivers; `stream-testkit` has a case for each sentence.
 
 mod backoff;
 mod capabilities;
@@ -38,7 +36,6 @@ mod error;
 #[cfg(feature = "worker")]
 mod handler;
 mod job;
-mod job_error;
 mod job_id;
 #[cfg(feature = "worker")]
 mod lanes;
@@ -46,7 +43,6 @@ mod limits;
 mod manager;
 mod priority;
 mod queue_name;
-mod random;
 mod reserved;
 mod retry;
 mod wire;
@@ -64,12 +60,10 @@ pub use error::*;
 #[cfg(feature = "worker")]
 pub use handler::*;
 pub use job::*;
-pub use job_error::*;
 pub use job_id::*;
 pub use limits::*;
 pub use manager::*;
 pub use priority::*;
 pub use queue_name::*;
-use random::*;
 pub use reserved::*;
 pub use retry::*;

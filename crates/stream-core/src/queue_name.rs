@@ -6,7 +6,7 @@ use crate::*;
 
 /// A checked queue name: 1 to 48 of `A-Z a-z 0-9 _ -`.
 ///
-/// SQS allows 80: room for a prefix of 16 and our suffixes. Case counts.
+/// Case counts. SQS allows 80: room for a prefix of 16 and our suffixes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName(Arc<str>);
 

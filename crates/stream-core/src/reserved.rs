@@ -67,7 +67,7 @@ impl ReservedJob {
         self.settle(&Outcome::Done).await
     }
 
-    /// Ends the attempt as the consumer would, and says what was decided.
+    /// Ends the attempt as a consumer would; says how.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
@@ -76,7 +76,7 @@ impl ReservedJob {
         self.settle(&outcome).await.map(|()| outcome)
     }
 
-    /// Gives the job back: again at once, counting no attempt.
+    /// Again at once, counting no attempt.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).

@@ -19,13 +19,13 @@ pub fn decide(envelope: &Envelope, attempt: u32, result: Result<(), &JobError>, 
     }
 }
 
-/// Buries a job lost `max_lost` times or more: it may have killed its workers.
+/// Buries a job lost `max_lost` times: it may have killed its workers.
 pub fn too_often_lost(lost: u32, max_lost: u32) -> Option<Outcome> {
     let error = || format!("lost {lost} times: its worker died or its lease ended");
     (lost >= max_lost).then(|| bury(error()))
 }
 
-/// The envelope of a delivery that may run; else how it ends.
+/// The envelope of what may run; else how it ends.
 pub(crate) fn runnable(
     delivery: &Delivery,
     counts: Counts,
@@ -49,7 +49,7 @@ pub(crate) fn bury(error: String) -> Outcome {
     Outcome::Bury { error: cut(error) }
 }
 
-/// A job without a handler waits long enough for a rolling deploy.
+/// It waits long enough for a rolling deploy.
 #[cfg(any(feature = "worker", test))]
 pub(crate) fn no_handler(envelope: &Envelope, attempt: u32, random: f64) -> Outcome {
     let wait = envelope.backoff.delay(attempt, random).max(std::time::Duration::from_secs(60));

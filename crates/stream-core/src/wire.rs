@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 use crate::*;
 
 const VERSION: u64 = 1;
-/// Part of version 1: what a missing field means never changes.
+/// What a missing field means never changes.
 pub(crate) const MAX_ATTEMPTS_DEFAULT: u32 = 25;
 /// The head of the map counts to 65,535.
 const FIELDS_MAX: u32 = 1_000;
@@ -133,7 +133,7 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// Else the id, if it was read, and why these are no envelope.
+/// Else the id, if it was read, and why it is none.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, (Option<JobId>, String)> {
     let mut reading = Reading { input: bytes, ..Reading::default() };
     reading.envelope().map_err(|reason| (reading.id, reason))

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::*;
 
-/// A store slower than this is not helped by a hoard.
+/// A slower store is not helped by a hoard.
 const TRIP_MAX: Duration = Duration::from_millis(50);
 
 /// What may be in flight: a share is held from the reserve until the settlement is answered.
@@ -57,7 +57,7 @@ impl Shares {
     }
 }
 
-/// The fetcher's measure of its consumer.
+/// What the fetcher measures.
 pub(super) struct Pulse {
     looked_at: Instant,
     ended: u64,
@@ -69,7 +69,7 @@ impl Pulse {
         Self { looked_at: Instant::now(), ended: 0, reserve_took: Duration::ZERO }
     }
 
-    /// Sets how many jobs more than workers may be in flight; takes a share that is too many.
+    /// Sets how many more than workers may be in flight; takes a share that is too many.
     pub(super) fn adjust(
         &mut self,
         shares: &Shares,
@@ -95,8 +95,6 @@ impl Pulse {
 }
 
 /// What ends during a trip, twice: then the next answer comes before the line is empty.
-///
-/// Where nothing ends nothing is taken ahead, to wait for slots that long jobs hold.
 fn ahead(ended: u64, within: Duration, trip: Duration) -> usize {
     let trips = trip.min(TRIP_MAX).as_secs_f64() / within.as_secs_f64();
     (2.0 * ended as f64 * trips) as usize

@@ -16,7 +16,7 @@ use super::*;
 const LEASE_MIN: Duration = Duration::from_millis(10);
 
 /// The options of a consumer; its start reports mistakes.
-#[must_use = "it works nothing before `start`, `run_until` or `drain`"]
+#[must_use = "it works nothing before its start"]
 #[derive(Clone)]
 pub struct ConsumerBuilder {
     manager: QueueManager,
@@ -42,13 +42,13 @@ impl ConsumerBuilder {
         Self { manager, handlers, queues, rate_limits, weights, settings, listeners }
     }
 
-    /// The queues to work, up to 10,000; those of the registered job types unless set.
+    /// The queues to work, up to 10,000; those of the registered jobs unless set.
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = Some(queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect());
         self
     }
 
-    /// How many jobs run at the same time, from 1 to 100,000; 10 unless set.
+    /// How many jobs run at a time, from 1 to 100,000; 10 unless set.
     pub fn workers(mut self, slots: usize) -> Self {
         self.settings.workers = slots;
         self
@@ -72,9 +72,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long a job stays ours without a sign of life, at least 10 ms; 30 seconds unless set.
+    /// How long each job is leased, at least 10 ms; 30 seconds unless set.
     ///
-    /// Each third of it extends it; after a crash another consumer takes over within two leases.
+    /// It is extended every third of it; after a crash another consumer takes over within two leases.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -86,7 +86,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How often a job may be lost before it is buried; 5, or 20 where unstarted ones count.
+    /// How many times it may be lost before it is buried; 5, or 20 where unstarted deliveries count.
     pub fn max_lost(mut self, times: u32) -> Self {
         self.settings.max_lost = Some(times);
         self
@@ -98,13 +98,13 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Adds a listener, called in place: it should be quick.
+    /// Adds a listener, called in place: be quick.
     pub fn on_event(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Arc::new(listener));
         self
     }
 
-    /// Works in the background; the store need not be there yet.
+    /// Works in the background; the store may come later.
     ///
     /// # Errors
     /// `Config` for a bad option; `Unsupported` for what the connection does not promise.

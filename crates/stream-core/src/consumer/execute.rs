@@ -16,13 +16,12 @@ use tracing::Span;
 
 use super::*;
 
-/// What was reserved ahead may wait for a slot so long.
+/// The longest wait in line for a slot.
 const IN_LINE_MAX: Duration = Duration::from_millis(100);
-/// How long one starter goes on before others on its thread have their turn.
+/// Then others on the thread have their turn.
 const TURN: Duration = Duration::from_micros(100);
 
-/// Puts deliveries in line to run, each with a share; what a driver returned beyond the request comes back
-/// after its lease.
+/// Puts deliveries in line, each with a share; what is beyond the request comes back after its lease.
 pub(super) fn admit(
     shared: &Shared,
     queue: &Arc<Queue>,
@@ -64,7 +63,7 @@ fn find(shared: &Shared, delivery: &Delivery) -> Result<Runnable, Outcome> {
     shared.registry.get(&*envelope.name).cloned().ok_or_else(unhandled)
 }
 
-/// Starts what is in line, for ever.
+/// Starts what is in line.
 ///
 /// A job that ends at its first poll needs no task of its own, which costs more than the rest of it.
 pub(super) async fn start_jobs(shared: Arc<Shared>) {
@@ -113,7 +112,7 @@ fn start_some(shared: &Arc<Shared>) -> Why {
     why
 }
 
-/// What was reserved ahead and finds no slot is for others.
+/// What finds no slot is for others.
 fn give_back(shared: &Shared) {
     while let Some(Admitted { queue, cx, share, .. }) = next(shared) {
         queue.end([&cx]);
@@ -127,7 +126,7 @@ fn next(shared: &Shared) -> Option<Admitted> {
     shared.line.lock().expect(UNPOISONED).pop_front()
 }
 
-/// Gives the slot if it is free again, and the queue if the job has finished.
+/// Gives the slot if it is free, the queue if the job has finished.
 fn start(
     shared: &Arc<Shared>,
     job: Admitted,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// How often the driver is asked what it knows to be over: no I/O.
+/// How often the driver is asked what is over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -33,7 +33,7 @@ pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
     }
 }
 
-/// The deliveries that are still ours; the others are told.
+/// What is still ours; the others are told.
 fn current(shared: &Shared, queue: &Queue) -> Vec<Context> {
     let mut in_flight = queue.in_flight();
     in_flight.retain(|cx| {

@@ -16,7 +16,7 @@ pub(super) struct Queue {
     pub(super) home: Arc<Home>,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) weight: u32,
-    /// From the reserve until the store has answered the settlement.
+    /// From the reserve until the settlement is answered.
     in_flight: Mutex<BTreeMap<JobId, Context>>,
     finished: Mutex<Vec<Finished>>,
     pub(super) work_began: Notify,
@@ -33,7 +33,7 @@ impl Queue {
         &self.home.queue
     }
 
-    /// Takes out what runs here already: it goes on under its new delivery, taken after its lease.
+    /// Takes out what runs here already: it goes on under its new delivery.
     ///
     /// Where its old outcome may have counted, the old run is over.
     pub(super) fn renew(&self, deliveries: &mut Vec<Arc<Delivery>>) {
@@ -68,7 +68,7 @@ impl Queue {
         self.lock().values().cloned().collect()
     }
 
-    /// The settler takes it at the next [`wake_settler`](Self::wake_settler), if not before.
+    /// It is settled after the next `wake_settler`, if not before.
     pub(super) fn finish(&self, work: Work, outcome: Outcome, share: OwnedSemaphorePermit) {
         self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, share, hard_errors: 0 });
     }

@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::*;
 
-/// How often a store that is there may refuse an outcome.
+/// How often a store may refuse an outcome.
 const HARD_ERRORS_MAX: u32 = 5;
 
 pub(super) async fn settle(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -147,7 +147,7 @@ async fn failed(cx: Context, error: JobError, runnable: Runnable, share: OwnedSe
     drop(share);
 }
 
-/// The outcome counts for nothing, or nobody knows whether it does.
+/// The outcome counts for nothing, or may have counted.
 fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     if let Some(cx) = one.work.cx() {
         queue.end([cx]);
@@ -160,7 +160,7 @@ fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     discard(one.work);
 }
 
-/// Drops the user's error, whose destructor may panic.
+/// The destructor of the user's error may panic.
 fn discard(work: Work) {
     let _ = catch(|| drop(work));
 }

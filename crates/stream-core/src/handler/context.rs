@@ -21,9 +21,9 @@ pub struct Context {
 
 struct Inner {
     home: Arc<Home>,
-    /// Decodable: there are contexts for no others.
+    /// Decodable.
     delivery: Arc<Delivery>,
-    /// The delivery under which it goes on, if we took the job again after its lease.
+    /// Under which it goes on, if we took the job again after its lease.
     renewed: Mutex<Option<Arc<Delivery>>>,
     /// The answer to a settlement was lost.
     is_unknown: AtomicBool,
@@ -48,7 +48,7 @@ impl Context {
         Self { inner: Arc::new(Inner { home, delivery, renewed, is_unknown, is_lost, lost }) }
     }
 
-    /// A context for unit tests: first attempt, not cancelled.
+    /// For unit tests: a first attempt, not cancelled.
     ///
     /// # Panics
     /// If the job cannot be pushed.
@@ -60,14 +60,14 @@ impl Context {
         Self::new(Arc::new(home), delivery)
     }
 
-    /// The same in another attempt, for unit tests.
+    /// For unit tests: another attempt.
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
         let delivery = Arc::new(Delivery { attempt, ..(*self.inner.delivery).clone() });
         Self::new(self.inner.home.clone(), delivery)
     }
 
-    /// The same with its shutdown begun, for unit tests.
+    /// For unit tests: shutdown began.
     #[must_use]
     pub fn with_cancellation(self) -> Self {
         self.inner.home.stop.cancel();
@@ -109,22 +109,22 @@ impl Context {
         self.inner.delivery.last_error.as_deref()
     }
 
-    /// Pushes a follow-up job over the same connection.
+    /// Pushes a job over the same connection.
     pub fn push(&self, job: impl IntoDraft) -> Push {
         self.inner.home.manager.push(job)
     }
 
-    /// Whether the job should come to an end: shutdown began, or the lease is lost.
+    /// Whether the job should end: shutdown began, or the lease is lost.
     pub fn is_cancelled(&self) -> bool {
         self.is_lost() || self.inner.home.stop.is_cancelled()
     }
 
-    /// Waits until the job should come to an end.
+    /// Waits until the job should end.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn cancelled(&self) {
-        // Listens before it looks, so that a loss in between is not missed.
+        // Listens before it looks: no loss in between is missed.
         let lost = self.inner.lost.notified();
         if !self.is_lost() {
             self.inner.home.stop.run_until_cancelled(lost).await;

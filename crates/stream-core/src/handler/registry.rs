@@ -20,7 +20,7 @@ use crate::*;
 type Handling = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 type Layer = Arc<dyn Fn(Context, Next) -> Handling + Send + Sync>;
 
-/// By the names of the jobs.
+/// By name.
 pub(crate) type Registry = HashMap<String, Runnable>;
 
 /// Which code works which job; cloned between consumers.
@@ -37,7 +37,7 @@ pub struct Handlers {
 struct Registered {
     handler: Arc<dyn AnyHandler>,
     queue: &'static str,
-    /// Those of a merged registry; else those of this one.
+    /// Of a merged registry; else those of this one.
     layers: Option<Arc<[Layer]>>,
 }
 
@@ -69,10 +69,10 @@ impl Handlers {
         self.add(name, DEFAULT_QUEUE, Typed::<P, _>(handler, PhantomData))
     }
 
-    /// Wraps every handler of this registry, also later ones; the first is outermost.
+    /// Wraps all handlers of this registry, later ones too; the first is outermost.
     ///
     /// ```
-    /// # use stream_core::{Context, Handlers, Next};
+    /// # use stream_core::*;
     /// let handlers = Handlers::new().middleware(|cx: Context, next: Next| async move {
     ///     println!("{} begins", cx.id());
     ///     next.run(cx).await
@@ -174,13 +174,13 @@ impl Pace {
         }
     }
 
-    /// Whether a job may be begun where others wait behind it.
+    /// Whether others may wait behind a job.
     pub(crate) fn is_quick(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= Self::PROVEN
     }
 }
 
-/// The rest of the way: more middleware, then the handler.
+/// The rest of the way to the handler.
 pub struct Next {
     runnable: Runnable,
     at: usize,
