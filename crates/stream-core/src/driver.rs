@@ -1,10 +1,16 @@
 //! The contract between the core and a store.
 
+mod capabilities;
+mod delivery;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::*;
+
+pub use capabilities::*;
+pub use delivery::*;
 
 /// A connection to a store that keeps jobs.
 ///

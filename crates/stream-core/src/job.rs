@@ -2,6 +2,7 @@
 
 mod envelope;
 mod push;
+mod reserved;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::*;
 
 pub use envelope::*;
 pub use push::*;
+pub use reserved::*;
 
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 

@@ -26,11 +26,9 @@
 //! ```
 
 mod backoff;
-mod capabilities;
 #[cfg(feature = "worker")]
 mod consumer;
 mod dead_letters;
-mod delivery;
 mod driver;
 mod error;
 #[cfg(feature = "worker")]
@@ -43,18 +41,15 @@ mod limits;
 mod manager;
 mod priority;
 mod queue_name;
-mod reserved;
 mod retry;
 mod wire;
 
 pub use async_trait::async_trait;
 
 pub use backoff::*;
-pub use capabilities::*;
 #[cfg(feature = "worker")]
 pub use consumer::*;
 pub use dead_letters::*;
-pub use delivery::*;
 pub use driver::*;
 pub use error::*;
 #[cfg(feature = "worker")]
@@ -65,5 +60,4 @@ pub use limits::*;
 pub use manager::*;
 pub use priority::*;
 pub use queue_name::*;
-pub use reserved::*;
 pub use retry::*;
