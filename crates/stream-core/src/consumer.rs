@@ -188,10 +188,9 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
     let abandoned = shared.shares.taken();
     drop(tasks);
     if let Some(subscription) = subscription {
-        match timeout(CLOSE, subscription.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the subscription was not closed"),
-            Err(_) => tracing::warn!("the subscription was not closed in time"),
+        let closed = timeout(CLOSE, subscription.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::warn!(?closed, "the subscription was not closed");
         }
     }
     if abandoned > 0 {

@@ -1,6 +1,7 @@
 //! The contract between the core and a store.
 
 mod capabilities;
+mod dead_letters;
 mod delivery;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use crate::*;
 
 pub use capabilities::*;
+pub use dead_letters::*;
 pub use delivery::*;
 
 /// A connection to a store that keeps jobs.
@@ -230,7 +232,7 @@ impl Reserve {
 pub struct RateLimit {
     /// At least 1.
     pub limit: u32,
-    /// Above zero, at most [`LONGEST`](crate::LONGEST).
+    /// Above zero, at most [`LONGEST`].
     pub window: Duration,
 }
 

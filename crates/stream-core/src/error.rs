@@ -9,7 +9,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure; act on its [`kind`](Error::kind). Cheap to clone.
+/// A failure; act on its [`kind`](Self::kind). Cheap to clone.
 ///
 /// Keep payloads, receipts and credentials out of it.
 #[derive(Clone)]

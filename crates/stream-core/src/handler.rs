@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use crate::*;
 
-pub use context::Context;
-pub(crate) use context::{Home, UNPOISONED};
-pub use registry::{Handlers, Next};
-pub(crate) use registry::{Pace, Registry, Runnable};
+pub use context::*;
+pub use registry::*;
 
 /// What a handler answers; `?` on any error means a retry with backoff.
 pub type JobResult = Result<(), JobError>;

@@ -1,7 +1,7 @@
 //! Concurrent single pushes to a queue share calls of the driver.
 //!
-//! A lone push goes straight to it. Those beside two others wait for the next call of a task, which
-//! takes all that wait: no pusher can drop the push of another.
+//! A lone push goes straight. Those beside two others wait for the next call of a task, which takes
+//! all that wait: no pusher can drop the push of another.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
-//! One job queue for every store: the contract, the retry logic and the consumer.
+//! One job queue for every store.
 //!
-//! Add a driver, such as `stream-memory`. Define a job as a serde struct, push it with a
-//! [`QueueManager`], work it with a `Consumer` (feature `worker`, on by default).
+//! Add a driver, such as `stream-memory`. Push a [`Job`] with a [`QueueManager`], work it with a
+//! `Consumer` (feature `worker`, on by default).
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
@@ -28,7 +28,6 @@
 mod backoff;
 #[cfg(feature = "worker")]
 mod consumer;
-mod dead_letters;
 mod driver;
 mod error;
 #[cfg(feature = "worker")]
@@ -49,7 +48,6 @@ pub use async_trait::async_trait;
 pub use backoff::*;
 #[cfg(feature = "worker")]
 pub use consumer::*;
-pub use dead_letters::*;
 pub use driver::*;
 pub use error::*;
 #[cfg(feature = "worker")]

@@ -37,7 +37,7 @@ pub(crate) const fn is_queue_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        if !matches!(bytes[at], b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-') {
+        if !bytes[at].is_ascii_alphanumeric() && !matches!(bytes[at], b'_' | b'-') {
             return false;
         }
         at += 1;

@@ -21,8 +21,7 @@ pub fn decide(envelope: &Envelope, attempt: u32, result: Result<(), &JobError>, 
 
 /// Buries a job lost `max_lost` times: it may have killed its workers.
 pub fn too_often_lost(lost: u32, max_lost: u32) -> Option<Outcome> {
-    let error = || format!("lost {lost} times: its worker died or its lease ended");
-    (lost >= max_lost).then(|| bury(error()))
+    (lost >= max_lost).then(|| bury(format!("lost {lost} times: its worker died or its lease ended")))
 }
 
 /// The envelope of what may run; else how it ends.

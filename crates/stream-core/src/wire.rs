@@ -1,6 +1,6 @@
 //! The bytes of an envelope: one MessagePack map with string keys, version 1.
 //!
-//! See `docs/envelope.md`. A default is left out, an unknown field kept as it came.
+//! See `docs/envelope.md`. A default is left out.
 
 use std::time::{Duration, SystemTime};
 
@@ -133,10 +133,10 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// Else the id, if it was read, and why it is none.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, (Option<JobId>, String)> {
-    let mut reading = Reading { input: bytes, ..Reading::default() };
-    reading.envelope().map_err(|reason| (reading.id, reason))
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<Envelope, Undecodable> {
+    let mut reading = Reading { input: &bytes, ..Reading::default() };
+    let (read, id) = (reading.envelope(), reading.id);
+    read.map_err(|reason| Undecodable::new(bytes, id, reason))
 }
 
 #[derive(Default)]

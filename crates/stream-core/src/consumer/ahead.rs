@@ -1,4 +1,4 @@
-//! What may be in flight: beside what runs, as much as hides the round trips to the store.
+//! How many jobs may be in flight, so that no worker waits for the store.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use super::*;
 /// A slower store is not helped by a hoard.
 const TRIP_MAX: Duration = Duration::from_millis(50);
 
-/// What may be in flight: a share is held from the reserve until the settlement is answered.
+/// A share is held from the reserve until the settlement is answered.
 pub(super) struct Shares {
     pub(super) free: Arc<Semaphore>,
     workers: usize,
@@ -83,7 +83,7 @@ impl Pulse {
         let (before, ended) = (self.ended, shares.ended.load(Relaxed));
         (self.looked_at, self.ended) = (Instant::now(), ended);
         let now = shares.ahead.load(Relaxed);
-        // It falls by halves, unless the measure is a long one.
+        // It falls by halves at most, unless the measure is long.
         let least = if within < TRIP_MAX { now / 2 } else { 0 };
         let wanted = ahead(ended - before, within, trip).max(least).min(shares.ahead_max);
         drop(share);

@@ -86,7 +86,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How many times it may be lost before it is buried; 5, or 20 where unstarted deliveries count.
+    /// How many times a job may be lost; 5, or 20 where unstarted deliveries count.
     pub fn max_lost(mut self, times: u32) -> Self {
         self.settings.max_lost = Some(times);
         self
@@ -149,7 +149,7 @@ impl ConsumerBuilder {
     async fn drain_until(self, until: Until) -> Result<Drained> {
         let shared = self.build()?;
         let subscription = shared.subscribe().await?;
-        // Dropped at the end, or with this future: then it stops.
+        // Dropped with this future, it stops.
         let consumer = spawn(shared.clone(), until, Some(subscription));
         stopped(consumer.supervisor).await?;
         Ok(shared.tally().0)

@@ -1,4 +1,4 @@
-//! Takes jobs: a free share first, then a fair pick among the queues.
+//! Takes jobs: a share first, then a pick among the queues.
 
 use std::{
     pin::pin,

@@ -1,4 +1,4 @@
-//! Keeps the leases of all jobs in flight, and learns of those that are lost.
+//! Keeps the leases of what is in flight.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Settles what has finished since the last call, until the store has answered for each.
+//! Settles what has finished, until the store has answered for each.
 
 use std::{
     iter::repeat_with,

@@ -133,7 +133,7 @@ pub enum DelaySupport {
         /// The smallest step of a wait.
         grain: Duration,
     },
-    /// Up to [`LONGEST`](crate::LONGEST).
+    /// Up to [`LONGEST`].
     Any {
         /// The smallest step of a wait.
         grain: Duration,
@@ -146,7 +146,7 @@ impl DelaySupport {
         match self {
             Self::None => Duration::ZERO,
             Self::UpTo { max, .. } => max,
-            Self::Any { .. } => crate::LONGEST,
+            Self::Any { .. } => LONGEST,
         }
     }
 

@@ -41,7 +41,7 @@ impl Delivery {
 
 /// What a driver knows its delivery by; opaque to others.
 ///
-/// At most [`RECEIPT_BYTES_MAX`](crate::RECEIPT_BYTES_MAX) bytes; `Debug` shows none.
+/// At most [`RECEIPT_BYTES_MAX`] bytes; `Debug` shows none.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Receipt(Box<[u8]>);
 
@@ -105,12 +105,12 @@ pub enum Outcome {
     Retry {
         /// The wait.
         after: Duration,
-        /// Why, at most [`ERROR_BYTES_MAX`](crate::ERROR_BYTES_MAX) bytes.
+        /// Why, at most [`ERROR_BYTES_MAX`] bytes.
         error: String,
     },
     /// Failed for good: move to the dead letters.
     Bury {
-        /// Why, at most [`ERROR_BYTES_MAX`](crate::ERROR_BYTES_MAX) bytes.
+        /// Why, at most [`ERROR_BYTES_MAX`] bytes.
         error: String,
     },
     /// Not run: deliver again, not before `after` from now; counts as nothing.

@@ -90,7 +90,7 @@ impl Envelope {
     /// # Errors
     /// The bytes and why they are none: cut off, another major version, an illegal field.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Undecodable> {
-        wire::decode(&bytes).map_err(|(id, reason)| Undecodable::new(bytes, id, reason))
+        wire::decode(bytes)
     }
 
     /// The length of `to_bytes`.

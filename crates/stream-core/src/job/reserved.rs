@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 use crate::*;
 
-/// A job taken by [`QueueManager::pop`](crate::QueueManager::pop) or `reserve`.
+/// A job taken by [`QueueManager::pop`] or `reserve`.
 ///
 /// It comes back after its lease unless completed, failed or released; each can be repeated. A drop
-/// in a tokio runtime releases it, with the feature `worker`.
+/// releases it in a tokio runtime, with the feature `worker`.
 #[must_use = "complete, fail or release it"]
 #[derive(Debug)]
 pub struct ReservedJob {
@@ -43,7 +43,7 @@ impl ReservedJob {
 
     /// The job as it is stored.
     pub fn envelope(&self) -> &Envelope {
-        self.delivery.envelope.as_ref().expect("`accept` buried what cannot be decoded")
+        self.delivery.envelope.as_ref().expect("`accept` buried others")
     }
 
     /// 1 + how often the job was retried.

@@ -11,7 +11,7 @@ use crate::*;
 /// For each method see [`DeadLetterStore`].
 ///
 /// # Errors
-/// Of all: `Config` for a bad name; `Unsupported` where they cannot be read; the driver's own.
+/// `Config` for a bad name; `Unsupported` where they cannot be read; the driver's own.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     place: Result<(Arc<dyn Driver>, QueueName)>,
