@@ -189,8 +189,7 @@ impl ConsumerBuilder {
         capabilities: &Capabilities,
         stop: &CancellationToken,
     ) -> Result<Vec<Arc<Queue>>> {
-        let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
-        let names = self.queues.clone().unwrap_or_else(registered);
+        let names = self.queues.clone().unwrap_or_else(|| self.handlers.queues().into_iter().collect());
         within("queues", names.len(), 10_000)?;
         let known: BTreeSet<_> = names.iter().collect();
         ensure(known.len() == names.len(), || config("a queue is named twice"))?;
@@ -200,7 +199,7 @@ impl ConsumerBuilder {
         }
         let is_clear = self.weights.is_empty() || !self.settings.is_strict;
         ensure(is_clear, || config("strict_order or weights: use one of the two"))?;
-        names.iter().map(|name| self.checked_queue(name, capabilities, stop).map(Arc::new)).collect()
+        names.iter().map(|name| self.checked_queue(name, capabilities, stop)).collect()
     }
 
     fn checked_queue(
@@ -208,13 +207,13 @@ impl ConsumerBuilder {
         queue: &str,
         capabilities: &Capabilities,
         stop: &CancellationToken,
-    ) -> Result<Queue> {
+    ) -> Result<Arc<Queue>> {
         let rate_limit = self.rate_limits.get(queue).copied();
         check_rate_limit(rate_limit, capabilities)?;
         let weight = self.weights.get(queue).copied().unwrap_or(1);
         within(&format!("the weight of {queue:?}"), weight as usize, 1_000_000)?;
         let home = Home { manager: self.manager.clone(), queue: QueueName::new(queue)?, stop: stop.clone() };
-        Ok(Queue::new(home, rate_limit, weight))
+        Ok(Arc::new(Queue::new(home, rate_limit, weight)))
     }
 }
 

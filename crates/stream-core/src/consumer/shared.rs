@@ -73,7 +73,7 @@ impl Shared {
 
     /// It may have killed its workers: it runs beside no other suspect.
     pub(super) fn is_suspect(&self, delivery: &Delivery) -> bool {
-        retry::losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
+        losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
     }
 
     pub(super) fn emit(&self, event: &Event<'_>) {

@@ -100,9 +100,9 @@ impl Handlers {
         self
     }
 
-    pub(crate) fn queues(&self) -> BTreeSet<&'static str> {
-        let queues: BTreeSet<_> = self.entries.values().map(|registered| registered.queue).collect();
-        if queues.is_empty() { BTreeSet::from([DEFAULT_QUEUE]) } else { queues }
+    pub(crate) fn queues(&self) -> BTreeSet<String> {
+        let queues: BTreeSet<_> = self.entries.values().map(|registered| registered.queue.into()).collect();
+        if queues.is_empty() { [DEFAULT_QUEUE.into()].into() } else { queues }
     }
 
     pub(crate) fn freeze(&self) -> Result<Registry> {

@@ -64,7 +64,7 @@ impl Draft {
             }
         };
         let job = NewJob::new(Envelope::new(name, codec, payload));
-        Self { to: (), queue: job::DEFAULT_QUEUE.into(), connection: None, job, problem }
+        Self { to: (), queue: DEFAULT_QUEUE.into(), connection: None, job, problem }
     }
 
     pub(crate) fn bind(self, manager: QueueManager) -> Push {
