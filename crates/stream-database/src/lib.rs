@@ -8,6 +8,7 @@
 // Without a database the shared part has no caller: each dialect adds its feature here.
 #![cfg_attr(not(feature = "postgres"), allow(dead_code, unused_variables))]
 
+mod completions;
 mod config;
 mod connection;
 mod dead_letters;
@@ -29,8 +30,12 @@ mod row;
 mod settle;
 mod subscription;
 mod take_log;
+mod transaction;
 mod wakes;
+mod within;
 
 pub use config::{DatabaseConfig, Notifications};
 pub use driver::DatabaseDriver;
 pub use open::DatabasePool;
+pub use transaction::DatabaseTransaction;
+pub use within::PushWithin;

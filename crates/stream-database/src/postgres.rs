@@ -8,6 +8,7 @@ mod limits;
 mod pool;
 mod schema;
 mod statements;
+mod within;
 
 use std::{fmt, time::Duration};
 
@@ -17,7 +18,8 @@ use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
 
 use self::{bell::Bell, statements::Statements};
 use crate::{
-    DatabaseConfig, Notifications,
+    DatabaseConfig, DatabaseTransaction, Notifications,
+    completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Outcome},
     migration::Step,
@@ -118,6 +120,37 @@ impl Dialect for Postgres {
 
     async fn probe(&self, queues: &[&str]) -> Outcome<Vec<Next>> {
         jobs::probe(&mut *self.connection().await?, &self.sql, queues).await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<bool>> {
+        within::insert(transaction, &self.sql, queue, rows, self.bell.channel()).await
+    }
+
+    async fn find_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<Option<Pushed>>> {
+        within::find(transaction, &self.sql, queue, rows).await
+    }
+
+    async fn finish_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        key: Key,
+    ) -> Outcome<Option<Ticket>> {
+        within::finish(transaction, &self.sql, queue, key).await
+    }
+
+    async fn have_committed(&self, tickets: &[Ticket]) -> Outcome<Vec<bool>> {
+        within::have_committed(&mut *self.connection().await?, &self.sql, tickets).await
     }
 
     async fn finish(&self, queue: &str, keys: &[Key]) -> Outcome<Vec<Fenced>> {

@@ -83,6 +83,11 @@ impl Bell {
         Told { shared: Arc::clone(&self.shared), queue: queue.to_owned(), part }
     }
 
+    /// The channel for a transaction of the program, which tells in any case: nobody sees its commit.
+    pub(super) fn channel(&self) -> Option<&str> {
+        (self.notifications == Notifications::On).then_some(&self.shared.channel)
+    }
+
     /// Hears other processes, on a connection of its own, until that is lost.
     pub(super) async fn listen(&self, wakes: &Wakes, connect_timeout: Duration) -> Failure {
         if self.notifications == Notifications::Off {
