@@ -22,6 +22,7 @@ mod migration;
 mod names;
 mod open;
 mod place;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod push;
