@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf, slice, time::Duration};
 
-use stream_core::{Codec, Delivery, Driver, Envelope, NewJob, Outcome, QueueName, Reserve, Settlement};
+use stream_core::{
+    Codec, Delivery, Driver, Envelope, ErrorKind, NewJob, Outcome, QueueName, Reserve, Settlement,
+};
 use stream_file_driver::{Durability, FileConfig, FileDriver};
 
 use crate::{FileStore, file_store};
@@ -67,6 +69,17 @@ async fn job_that_a_killed_process_left_half_written_is_no_job() {
     let second = push(&driver, &queue).await;
     let ids: Vec<_> = take_all(&driver, &queue).await.iter().map(Delivery::id).collect();
     assert_eq!(ids, [first, second].map(|job| Some(job.envelope.id)));
+}
+
+#[tokio::test]
+async fn job_is_written_whole_before_it_has_its_name() {
+    let (store, driver, queue) = store().await;
+    push(&driver, &queue).await;
+    // Where it would be written there is no room for a file.
+    fs::create_dir(store.folder.join("emails/nameless")).expect("made");
+    let refused = driver.push(&queue, &[job()]).await.remove(0).expect_err("it cannot be written");
+    assert_eq!(refused.kind(), &ErrorKind::Unavailable);
+    assert_eq!(driver.depth(&queue).await.expect("depth").ready, 1);
 }
 
 #[tokio::test]
