@@ -1,6 +1,7 @@
 //! Takes jobs: a share first, then a pick among the queues.
 
 use std::{
+    collections::BTreeSet,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -103,6 +104,7 @@ impl Fetcher {
         match self.unless_stopped(self.shared.caught(subscription.ready(wait))).await {
             Some(Ok(ready)) => {
                 self.failures = 0;
+                let ready: BTreeSet<_> = ready.into_iter().collect();
                 for (at, queue) in self.shared.queues.iter().enumerate() {
                     if ready.contains(queue.name()) {
                         self.picker.may_have_work(at);

@@ -107,6 +107,11 @@ impl Context {
         self.0.delivery.last_error.as_deref()
     }
 
+    /// The current delivery, for a driver's own verbs.
+    pub fn delivery(&self) -> Arc<Delivery> {
+        self.0.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.0.delivery).clone()
+    }
+
     /// Pushes a job over the same connection.
     pub fn push(&self, job: impl IntoDraft) -> Push {
         self.0.home.manager.push(job)
@@ -131,10 +136,6 @@ impl Context {
 
     pub(crate) fn first_delivery(&self) -> &Arc<Delivery> {
         &self.0.delivery
-    }
-
-    pub(crate) fn delivery(&self) -> Arc<Delivery> {
-        self.0.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.0.delivery).clone()
     }
 
     /// Goes on under a new delivery of the same job; says whether it can.
