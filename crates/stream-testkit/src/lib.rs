@@ -33,6 +33,7 @@ pub mod cases;
 pub mod crash;
 pub mod faulty;
 pub mod ledger;
+pub mod limited;
 pub mod proxy;
 mod random;
 pub mod recording;

@@ -1,6 +1,6 @@
 //! Runs one case, and counts honestly: passed, failed, or skipped with a reason.
 
-use std::{env, fs::OpenOptions, future::Future, io::Write, sync::Arc, time::Duration};
+use std::{env, fs::OpenOptions, future::Future, io::Write, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{Backend, Stage};
 
@@ -48,6 +48,18 @@ where
     S: Future<Output = Result<B, Skip>>,
     C: Future<Output = ()>,
 {
+    let setup = async { setup().await.map(|backend| Arc::new(backend) as Arc<dyn Backend>) };
+    run_boxed(name, Box::pin(setup), Box::new(move |stage| Box::pin(case(stage))));
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// As `run_case`, but compiled once: what is compiled for each of a thousand tests is to be little.
+fn run_boxed<'a>(
+    name: &str,
+    setup: Boxed<'a, Result<Arc<dyn Backend>, Skip>>,
+    case: Box<dyn FnOnce(Stage) -> Boxed<'a, ()> + 'a>,
+) {
     let name = name.split_once("::").map_or(name, |(_crate, path)| path);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -55,8 +67,8 @@ where
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let backend = match setup().await {
-            Ok(backend) => Arc::new(backend),
+        let backend = match setup.await {
+            Ok(backend) => backend,
             Err(skip) => return skip.report(name),
         };
         let stage = Stage::new(backend).await;

@@ -1,5 +1,7 @@
 //! What a case works with: a driver, a queue of its own, and short ways to the usual steps.
 
+mod letters;
+
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -13,9 +15,9 @@ use std::{
 };
 
 use stream_core::{
-    Capabilities, Codec, Counts, DeadLetter, Delivery, Depth, Driver, Envelope, Error, ErrorKind, JobId,
-    LeaseSupport, NewJob, Outcome, Precision, Pushed, QueueManager, QueueName, Reserve, Result, Settlement,
-    Subscription, Support,
+    Capabilities, Codec, Counts, Delivery, Depth, Driver, Envelope, Error, ErrorKind, JobId, LeaseSupport,
+    NewJob, Outcome, Precision, Pushed, QueueManager, QueueName, Reserve, Result, Settlement, Subscription,
+    Support,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -260,14 +262,6 @@ impl Stage {
     /// The depth of the queue.
     pub async fn depth(&self) -> Depth {
         self.driver.depth(&self.queue).await.expect("depth answers")
-    }
-
-    /// The dead letters of the queue, up to a thousand.
-    pub async fn dead(&self) -> Vec<DeadLetter> {
-        match self.driver.dead_letters() {
-            Some(store) => store.list(&self.queue, None, 1_000).await.expect("dead letters are listed"),
-            None => Vec::new(),
-        }
     }
 
     /// The connection, as a program uses it.
