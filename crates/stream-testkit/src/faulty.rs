@@ -17,7 +17,8 @@ use injector::{Injector, Mode};
 ///
 /// A fault strikes a call either before the inner call (`Unavailable`: certainly not applied) or after
 /// it (`OutcomeUnknown`: applied, the answer is lost). A batch fails as a whole; where the inner driver
-/// refused an item, that answer stays. `close` and what answers without I/O never fail.
+/// refused an item, that answer stays. `close` and what answers without I/O never fail. Calls may be made
+/// slow as well, so that they can be dropped before and after the inner call.
 ///
 /// A test keeps a clone as its handle and gives another to the code under test. While the test panics
 /// the handle prints its seed.
@@ -172,6 +173,7 @@ struct FaultySubscription {
 #[deny(clippy::missing_trait_methods)]
 impl Subscription for FaultySubscription {
     async fn ready(&self, wait: Duration) -> Result<Vec<QueueName>> {
+        self.injector.slow().await;
         match self.injector.draw(Operation::Ready) {
             None => self.inner.ready(wait).await,
             Some(Side::Before) => Err(self.injector.unavailable(Operation::Ready)),

@@ -1,6 +1,7 @@
 //! The consumer, on the memory driver: its promises, most of them on a paused clock.
 
 mod blocking;
+pub(crate) mod cut_off;
 mod heartbeat;
 mod outages;
 mod outcomes;

@@ -6,6 +6,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use stream_core::{Error, ErrorKind, Result};
@@ -21,6 +22,7 @@ pub(super) struct Injector {
     before: [AtomicU64; Operation::ALL.len()],
     after: [AtomicU64; Operation::ALL.len()],
     is_announced: AtomicBool,
+    waits: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Injector {
             before: Default::default(),
             after: Default::default(),
             is_announced: AtomicBool::new(false),
+            waits: AtomicU64::new(0),
         }
     }
 
@@ -104,6 +107,18 @@ impl Injector {
         }
     }
 
+    /// As long as the seed says, unless calm.
+    pub(super) async fn slow(&self) {
+        let number = self.waits.fetch_add(1, Ordering::Relaxed);
+        let wait = {
+            let state = self.state.lock().expect("never poisoned");
+            if state.mode == Mode::Seeded { state.faults.wait(number) } else { Duration::ZERO }
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     pub(super) fn unavailable(&self, operation: Operation) -> Error {
         self.error(ErrorKind::Unavailable, operation).explained("injected before the call")
     }
@@ -122,15 +137,17 @@ impl Injector {
         operation: Operation,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.draw(operation) {
+        self.slow().await;
+        let answer = match self.draw(operation) {
             None => call.await,
             Some(Side::Before) => Err(self.unavailable(operation)),
             Some(Side::After) => {
                 // An error of the inner driver says more than the injected one.
-                call.await?;
-                Err(self.unknown(operation))
+                call.await.and_then(|_| Err(self.unknown(operation)))
             }
-        }
+        };
+        self.slow().await;
+        answer
     }
 
     /// A call that only looks: on either side nothing was applied.
@@ -139,6 +156,7 @@ impl Injector {
         operation: Operation,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        self.slow().await;
         match self.draw(operation) {
             None => call.await,
             Some(_) => Err(self.unavailable(operation)),
@@ -155,13 +173,16 @@ impl Injector {
         if items == 0 {
             return call.await;
         }
-        match self.draw(operation) {
+        self.slow().await;
+        let answers = match self.draw(operation) {
             None => call.await,
             Some(Side::Before) => (0..items).map(|_| Err(self.unavailable(operation))).collect(),
             Some(Side::After) => {
                 let answers = call.await.into_iter();
                 answers.map(|answer| answer.and_then(|_| Err(self.unknown(operation)))).collect()
             }
-        }
+        };
+        self.slow().await;
+        answers
     }
 }
