@@ -33,6 +33,20 @@ impl Skip {
     }
 }
 
+/// Whether the soak tier is run, which takes many minutes; if not, `case` is reported as skipped.
+///
+/// `cargo xtask test-drivers --tier soak` sets `STREAM_TEST_SOAK` for the tests of modules named `soak`.
+///
+/// # Panics
+/// As [`Skip::report`].
+pub fn soak_is_run(case: &str) -> bool {
+    let is_run = env::var("STREAM_TEST_SOAK").is_ok_and(|value| value == "1");
+    if !is_run {
+        Skip::because("it takes minutes: run `cargo xtask test-drivers --tier soak`").report(case);
+    }
+    is_run
+}
+
 /// A case that takes longer hangs.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 

@@ -3,10 +3,11 @@
 mod blocking;
 pub(crate) mod cut_off;
 mod heartbeat;
-mod outages;
+pub(crate) mod outages;
 mod outcomes;
 mod queues;
 mod refusals;
+pub(crate) mod scale;
 mod spans;
 mod stopping;
 mod stubborn;

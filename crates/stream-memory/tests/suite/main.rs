@@ -6,6 +6,7 @@ mod clock;
 mod consumer;
 mod limited;
 mod own;
+mod soak;
 
 use std::sync::Arc;
 

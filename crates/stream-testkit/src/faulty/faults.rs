@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stream_core::QueueName;
+
 use crate::random::SplitMix64;
 
 /// An operation of a driver that can be made to fail.
@@ -81,17 +83,20 @@ pub struct Faults {
     chances: [f64; Operation::ALL.len()],
     side: Option<Side>,
     slowest: Duration,
+    queue: Option<QueueName>,
 }
 
 impl Faults {
     /// No faults, until operations are named.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, chances: [0.0; Operation::ALL.len()], side: None, slowest: Duration::ZERO }
+        Self { seed, chances: [0.0; Operation::ALL.len()], side: None, slowest: Duration::ZERO, queue: None }
     }
 
     /// Each operation fails with this probability, from 0 to 1.
     pub const fn everywhere(seed: u64, chance: f64) -> Self {
-        Self { chances: [chance; Operation::ALL.len()], ..Self::new(seed) }
+        let mut faults = Self::new(seed);
+        faults.chances = [chance; Operation::ALL.len()];
+        faults
     }
 
     /// This operation fails with this probability, from 0 to 1.
@@ -148,6 +153,17 @@ impl Faults {
     pub const fn only(mut self, side: Side) -> Self {
         self.side = Some(side);
         self
+    }
+
+    /// Faults strike this queue alone, and so no operation that is of no one queue.
+    #[must_use]
+    pub fn in_queue(mut self, queue: QueueName) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    pub(super) fn strike_in(&self, queue: Option<&QueueName>) -> bool {
+        self.queue.is_none() || self.queue.as_ref() == queue
     }
 
     /// Each call waits up to `longest` before the inner call, and as long after it, by tokio's clock.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use stream_core::{Error, ErrorKind, Result};
+use stream_core::{Error, ErrorKind, QueueName, Result};
 
 use super::{Faults, Operation, Side};
 
@@ -62,14 +62,14 @@ impl Injector {
     }
 
     /// Decides about the next call of an operation and counts it.
-    pub(super) fn draw(&self, operation: Operation) -> Option<Side> {
+    pub(super) fn draw(&self, operation: Operation, queue: Option<&QueueName>) -> Option<Side> {
         let number = self.calls[operation as usize].fetch_add(1, Ordering::Relaxed);
-        let side = self.decide(operation, number)?;
+        let side = self.decide(operation, queue, number)?;
         self.counter(side)[operation as usize].fetch_add(1, Ordering::Relaxed);
         Some(side)
     }
 
-    fn decide(&self, operation: Operation, number: u64) -> Option<Side> {
+    fn decide(&self, operation: Operation, queue: Option<&QueueName>, number: u64) -> Option<Side> {
         let mut state = self.state.lock().expect("never poisoned");
         if state.mode == Mode::Down {
             return Some(Side::Before);
@@ -79,6 +79,7 @@ impl Injector {
         }
         match state.mode {
             Mode::Calm => None,
+            _ if !state.faults.strike_in(queue) => None,
             _ => state.faults.of_call(operation, number),
         }
     }
@@ -135,10 +136,11 @@ impl Injector {
     pub(super) async fn write<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.slow().await;
-        let answer = match self.draw(operation) {
+        let answer = match self.draw(operation, queue) {
             None => call.await,
             Some(Side::Before) => Err(self.unavailable(operation)),
             Some(Side::After) => {
@@ -154,10 +156,11 @@ impl Injector {
     pub(super) async fn read<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.slow().await;
-        match self.draw(operation) {
+        match self.draw(operation, queue) {
             None => call.await,
             Some(_) => Err(self.unavailable(operation)),
         }
@@ -167,6 +170,7 @@ impl Injector {
     pub(super) async fn batch<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         items: usize,
         call: impl Future<Output = Vec<Result<T>>>,
     ) -> Vec<Result<T>> {
@@ -174,7 +178,7 @@ impl Injector {
             return call.await;
         }
         self.slow().await;
-        let answers = match self.draw(operation) {
+        let answers = match self.draw(operation, queue) {
             None => call.await,
             Some(Side::Before) => (0..items).map(|_| Err(self.unavailable(operation))).collect(),
             Some(Side::After) => {
