@@ -104,6 +104,19 @@ async fn a_queue_that_always_fails_holds_back_no_other_and_is_asked_with_pauses(
     consumer.shutdown().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_thousand_jobs_due_at_one_moment_start_at_that_moment() {
+    let world = World::new();
+    let due = (0..1_000).map(|_| Draft::new(act("work")).delay(HOUR));
+    world.queue.push_many(due).await.unwrap();
+    let consumer = world.consumer().workers(8).start().await.unwrap();
+    sleep(HOUR - SECOND).await;
+    assert_eq!(world.count("done"), 0);
+    sleep(2 * SECOND).await;
+    assert_eq!(world.count("done"), 1_000);
+    consumer.shutdown().await.unwrap();
+}
+
 /// Works so many waiting jobs, and looks at how many are taken and do not run.
 pub(crate) async fn work_a_backlog(jobs: usize) {
     const WORKERS: usize = 16;
