@@ -7,7 +7,10 @@ use std::env;
 use stream_testkit::soak_is_run;
 
 use crate::consumer::{
-    cut_off::{consumers_dropped, handlers_aborted, pushes_dropped, runtime_shut_down, with_seed},
+    cut_off::{
+        consumers_dropped, handlers_aborted, handlers_aborted_on_limited_stores, pushes_dropped,
+        runtime_shut_down, with_seed,
+    },
     outages::books_balance,
     scale::work_a_backlog,
 };
@@ -47,6 +50,12 @@ fn dropped_consumers_lose_and_double_nothing() {
 #[test]
 fn aborted_handlers_run_again_and_end_once() {
     for_each_seed("soak::aborted_handlers_run_again_and_end_once", |seed| with_seed(seed, handlers_aborted));
+}
+
+#[test]
+fn aborted_handlers_on_limited_stores_run_again_and_end_once() {
+    let case = "soak::aborted_handlers_on_limited_stores_run_again_and_end_once";
+    for_each_seed(case, |seed| with_seed(seed, handlers_aborted_on_limited_stores));
 }
 
 #[test]

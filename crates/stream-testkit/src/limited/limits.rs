@@ -121,6 +121,13 @@ impl Limits {
         self
     }
 
+    /// Changes what is promised further.
+    #[must_use]
+    pub fn changed(mut self, change: impl FnOnce(&mut Capabilities)) -> Self {
+        change(&mut self.capabilities);
+        self
+    }
+
     /// What no broker promises.
     fn of_a_broker(mut self) -> Self {
         let it = &mut self.capabilities;

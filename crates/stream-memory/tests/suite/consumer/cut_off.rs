@@ -5,10 +5,11 @@ mod runs;
 
 use std::{sync::Arc, time::Duration};
 
-use stream_core::{Consumer, ConsumerBuilder, Draft, QueueManager};
+use stream_core::{Capabilities, Consumer, ConsumerBuilder, Draft, Driver, Precision, QueueManager, Support};
 use stream_memory::MemoryDriver;
 use stream_testkit::{
     faulty::{Faults, Faulty},
+    limited::{Limited, Limits},
     stage::dropped_after,
 };
 use tokio::{runtime, task::JoinSet, time::sleep};
@@ -31,16 +32,21 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::over(Arc::new(MemoryDriver::new()), seed)
+    }
+
+    fn over(driver: Arc<dyn Driver>, seed: u64) -> Self {
         let faults =
             Faults::new(seed).push(0.2).subscribe(0.1).ready(0.1).reserve(0.2).settle(0.2).extend(0.2);
-        let faulty = Faulty::new(Arc::new(MemoryDriver::new()), faults.slow(Duration::from_millis(200)));
+        let faulty = Faulty::new(driver, faults.slow(Duration::from_millis(200)));
         Self { seed, queue: QueueManager::new(faulty.clone()), faulty, runs: Runs::new(seed) }
     }
 
     /// Pushes until each was answered; the same draft again is recognised.
     async fn fill(&self) {
         for number in 0..JOBS {
-            let draft = Draft::new(act(&number.to_string()));
+            // Where one counter counts releases as well, a job needs many attempts.
+            let draft = Draft::new(act(&number.to_string())).max_attempts(100);
             while self.queue.push(draft.clone()).await.is_err() {}
             self.runs.pushed(draft.id());
         }
@@ -121,7 +127,21 @@ pub(crate) async fn consumers_dropped(seed: u64) {
 
 /// Handlers are aborted at the end of a grace period that is short.
 pub(crate) async fn handlers_aborted(seed: u64) {
-    let world = World::new(seed);
+    abort_handlers(World::new(seed)).await;
+}
+
+/// The same on stores with a merged counter and refused expiry, or bound to a connection.
+pub(crate) async fn handlers_aborted_on_limited_stores(seed: u64) {
+    let recognised = |it: &mut Capabilities| it.repeated_push = Support::Yes;
+    let exact = |it: &mut Capabilities| it.depth = Precision::Exact;
+    for limits in [Limits::like_sqs_fifo(), Limits::like_rabbitmq(), Limits::like_kafka()] {
+        let limits = limits.changed(recognised).changed(exact);
+        let limited = Limited::new(Arc::new(MemoryDriver::new()), limits);
+        abort_handlers(World::over(Arc::new(limited), seed)).await;
+    }
+}
+
+async fn abort_handlers(world: World) {
     world.fill().await;
     let mut abandoned = 0;
     for _ in 0..6 {
@@ -172,6 +192,13 @@ fn consumers_that_are_dropped_lose_and_double_nothing() {
 fn handlers_that_are_aborted_run_again_and_end_once() {
     for seed in 0..SEEDS {
         with_seed(seed, handlers_aborted);
+    }
+}
+
+#[test]
+fn handlers_that_are_aborted_on_limited_stores_run_again_and_end_once() {
+    for seed in 0..SEEDS {
+        with_seed(seed, handlers_aborted_on_limited_stores);
     }
 }
 
