@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{
     faults::running,
-    jobs::{columns, count as most, ids, job_id, tokens},
+    jobs::{count as most, fenced, ids, job_id, tokens},
     statements::{Statement, Statements},
 };
 use crate::{
@@ -21,8 +21,7 @@ pub(super) async fn bury(
     let keys: Vec<Key> = burials.iter().map(|burial| burial.key).collect();
     let errors: Vec<&[u8]> = burials.iter().map(|burial| burial.error).collect();
     let query = sql.bury.query().bind(queue).bind(ids(&keys)).bind(tokens(&keys)).bind(errors);
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(burials.len(), columns(&places)?))
+    fenced(burials.len(), &query.fetch_one(connection).await.map_err(running)?)
 }
 
 pub(super) async fn letters(

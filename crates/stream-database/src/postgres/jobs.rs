@@ -29,12 +29,13 @@ pub(super) async fn insert(
         .bind(rows.iter().map(|row| micros(row.delay)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.unique_key).collect::<Vec<_>>())
         .bind(channel);
-    let stored = query.fetch_all(connection).await.map_err(running)?;
-    if stored.len() == rows.len() {
+    let row = query.fetch_one(connection).await.map_err(running)?;
+    let known: Vec<Uuid> = row.try_get(0).map_err(running)?;
+    if known.is_empty() {
         return Ok(vec![true; rows.len()]);
     }
-    let stored: HashSet<Uuid> = columns(&stored)?.collect();
-    Ok(rows.iter().map(|row| stored.contains(&uuid(row.id))).collect())
+    let known: HashSet<Uuid> = known.into_iter().collect();
+    Ok(rows.iter().map(|row| !known.contains(&uuid(row.id))).collect())
 }
 
 pub(super) async fn find(
@@ -100,8 +101,7 @@ pub(super) async fn finish(
     keys: &[Key],
 ) -> Outcome<Vec<Fenced>> {
     let query = sql.finish.query().bind(queue).bind(ids(keys)).bind(tokens(keys));
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(keys.len(), columns(&places)?))
+    fenced(keys.len(), &query.fetch_one(connection).await.map_err(running)?)
 }
 
 pub(super) async fn put_back(
@@ -121,8 +121,7 @@ pub(super) async fn put_back(
         .bind(rows.iter().map(|row| micros(row.after)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.error).collect::<Vec<_>>())
         .bind(channel);
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(rows.len(), columns(&places)?))
+    fenced(rows.len(), &query.fetch_one(connection).await.map_err(running)?)
 }
 
 pub(super) async fn extend(
@@ -134,14 +133,23 @@ pub(super) async fn extend(
 ) -> Outcome<Vec<Fenced>> {
     let query = sql.extend.query().bind(queue).bind(ids(keys)).bind(tokens(keys)).bind(micros(lease));
     let rows = query.fetch_all(connection).await.map_err(running)?;
-    let answer = |row: &PgRow| -> sqlx::Result<Fenced> {
-        Ok(match (row.try_get("is_moved")?, row.try_get("is_current")?) {
-            (true, _) => Fenced::Applied,
-            (false, true) => Fenced::Locked,
-            (false, false) => Fenced::Over,
-        })
+    let answer = |row: &PgRow| -> sqlx::Result<(usize, Fenced)> {
+        let place: i64 = row.try_get("place")?;
+        let is_current: bool = row.try_get("is_current")?;
+        Ok((place as usize - 1, if is_current { Fenced::Locked } else { Fenced::Over }))
     };
-    rows.iter().map(|row| answer(row).map_err(running)).collect()
+    let mut answers = vec![Fenced::Applied; keys.len()];
+    for row in &rows {
+        let (index, fenced) = answer(row).map_err(running)?;
+        answers[index] = fenced;
+    }
+    Ok(answers)
+}
+
+/// The answers for a batch, from the places of those that were not current.
+pub(super) fn fenced(count: usize, row: &PgRow) -> Outcome<Vec<Fenced>> {
+    let over: Vec<i64> = row.try_get(0).map_err(running)?;
+    Ok(Fenced::all_but(count, &over))
 }
 
 pub(super) async fn depth(connection: &mut PgConnection, sql: &Statements, queue: &str) -> Outcome<Depth> {
@@ -159,7 +167,8 @@ pub(super) async fn clear(
     max: usize,
 ) -> Outcome<u64> {
     let query = sql.clear.query().bind(queue).bind(count(max));
-    Ok(query.execute(connection).await.map_err(running)?.rows_affected())
+    let row = query.fetch_one(connection).await.map_err(running)?;
+    Ok(row.try_get::<i64, _>(0).map_err(running)?.unsigned_abs())
 }
 
 /// The first column of all rows.
