@@ -113,18 +113,6 @@ pub(crate) enum Fenced {
 }
 
 impl Fenced {
-    /// One answer for each of `count` items, from the places (from 1) of those that are over.
-    pub(crate) fn all_but(count: usize, over: &[i64]) -> Vec<Self> {
-        let mut answers = vec![Self::Applied; count];
-        for place in over {
-            let index = usize::try_from(place - 1).ok();
-            if let Some(answer) = index.and_then(|index| answers.get_mut(index)) {
-                *answer = Self::Over;
-            }
-        }
-        answers
-    }
-
     /// One answer for each of `count` items, from the places (from 1) of those that were changed.
     #[allow(dead_code, reason = "for dialects whose statements tell of what they changed")]
     pub(crate) fn applied(count: usize, places: impl IntoIterator<Item = i64>) -> Vec<Self> {

@@ -147,21 +147,23 @@ impl Session {
         rows.iter().map(taken).collect()
     }
 
-    async fn finish(&mut self, ids: Vec<Uuid>, token: i64) -> Result<()> {
+    async fn finish(&mut self, mut ids: Vec<Uuid>, token: i64) -> Result<()> {
         let count = ids.len();
+        ids.sort_unstable();
         let ended = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.finish)))
             .bind(&self.queue)
             .bind(ids)
             .bind(vec![token; count])
             .fetch_one(&mut self.connection)
             .await?;
-        let over: Vec<i64> = ended.try_get(0)?;
+        let over: Vec<i32> = ended.try_get(0)?;
         anyhow::ensure!(over.is_empty(), "{} of {count} jobs were not ended", over.len());
         Ok(())
     }
 
-    async fn put_back(&mut self, ids: Vec<Uuid>, token: i64) -> Result<()> {
+    async fn put_back(&mut self, mut ids: Vec<Uuid>, token: i64) -> Result<()> {
         let count = ids.len();
+        ids.sort_unstable();
         let error: &[u8] = b"fails once";
         sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.put_back)))
             .bind(&self.queue)

@@ -9,20 +9,17 @@ SET plan_cache_mode TO force_generic_plan
 SET jit TO off
 AS $body$
 DECLARE
+    waiting uuid[];
     removed bigint;
 BEGIN
-    WITH waiting AS MATERIALIZED (
+    waiting := ARRAY(
         SELECT id
         FROM {jobs}
         WHERE queue = in_queue AND (reserved_at IS NULL OR available_at <= statement_timestamp())
         LIMIT most
         FOR UPDATE SKIP LOCKED
-    ),
-    gone AS (
-        DELETE FROM {jobs} AS job USING waiting
-        WHERE job.id = waiting.id AND job.queue || '' = in_queue
-        RETURNING job.id
-    )
-    SELECT count(*) INTO removed FROM gone;
+    );
+    DELETE FROM {jobs} WHERE id = ANY (waiting) AND queue || '' = in_queue;
+    GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN removed;
 END $body$;

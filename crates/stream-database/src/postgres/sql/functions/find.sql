@@ -11,9 +11,10 @@ SET jit TO off
 AS $body$
 BEGIN
     RETURN QUERY
-    SELECT EXISTS (SELECT FROM {jobs} AS job WHERE job.id = asked.id AND job.queue || '' = in_queue)
-        OR EXISTS (SELECT FROM {dead} AS dead WHERE dead.id = asked.id AND dead.queue = in_queue),
-           (SELECT job.id FROM {jobs} AS job WHERE job.queue = in_queue AND job.unique_key = asked.unique_key)
+    SELECT (SELECT count(*) FROM {jobs} AS job WHERE job.id = asked.id AND job.queue || '' = in_queue)
+         + (SELECT count(*) FROM {dead} AS dead WHERE dead.id = asked.id AND dead.queue || '' = in_queue) > 0,
+           (SELECT job.id FROM {jobs} AS job
+            WHERE job.unique_key = asked.unique_key AND job.queue || '' = in_queue)
     FROM unnest(ids, unique_keys) WITH ORDINALITY AS asked (id, unique_key, place)
     ORDER BY asked.place;
 END $body$;

@@ -28,12 +28,9 @@ BEGIN
         RETURNING id
     )
     SELECT array_agg(new.id) INTO stored FROM new;
-    SELECT array_agg(dead.id) INTO dead_ids
-    FROM unnest(stored) AS asked (id)
-    JOIN {dead} AS dead ON dead.id = asked.id AND dead.queue = to_queue;
+    SELECT array_agg(id) INTO dead_ids FROM {dead} WHERE id = ANY (stored) AND queue || '' = to_queue;
     IF dead_ids IS NOT NULL THEN
-        DELETE FROM {jobs} AS job USING unnest(dead_ids) AS asked (id)
-        WHERE job.id = asked.id AND job.queue || '' = to_queue;
+        DELETE FROM {jobs} WHERE id = ANY (dead_ids) AND queue || '' = to_queue;
         stored := ARRAY(SELECT unnest(stored) EXCEPT SELECT unnest(dead_ids));
     END IF;
     IF channel IS NOT NULL AND cardinality(stored) > 0 THEN

@@ -2,7 +2,7 @@
 -- Returns the places of those that were not current.
 CREATE OR REPLACE FUNCTION {+put_back}(
     in_queue text, ids uuid[], tokens bigint[], waits bigint[], errors bytea[], channel text
-) RETURNS bigint[]
+) RETURNS integer[]
 LANGUAGE plpgsql
 SET enable_seqscan TO off
 SET enable_bitmapscan TO off
@@ -12,18 +12,17 @@ SET plan_cache_mode TO force_generic_plan
 SET jit TO off
 AS $body$
 DECLARE
-    ended bigint[];
+    ended integer[];
 BEGIN
     WITH waiting AS (
-        UPDATE {jobs} AS job
+        UPDATE {jobs}
         SET reserved_at = NULL,
             token = NULL,
-            available_at = statement_timestamp() + asked.wait * interval '1 microsecond',
-            attempts = job.attempts + (asked.error IS NOT NULL)::integer,
-            last_error = coalesce(asked.error, job.last_error)
-        FROM unnest(ids, tokens, waits, errors) WITH ORDINALITY AS asked (id, token, wait, error, place)
-        WHERE job.id = asked.id AND job.token = asked.token AND job.queue || '' = in_queue
-        RETURNING asked.place
+            available_at = statement_timestamp() + waits[width_bucket(id, ids)] * interval '1 microsecond',
+            attempts = attempts + (errors[width_bucket(id, ids)] IS NOT NULL)::integer,
+            last_error = coalesce(errors[width_bucket(id, ids)], last_error)
+        WHERE id = ANY (ids) AND token = tokens[width_bucket(id, ids)] AND queue || '' = in_queue
+        RETURNING width_bucket(id, ids) AS place
     )
     SELECT array_agg(place) INTO ended FROM waiting;
     IF channel IS NOT NULL AND ended IS NOT NULL THEN
@@ -32,5 +31,5 @@ BEGIN
     IF cardinality(ended) = cardinality(ids) THEN
         RETURN '{}';
     END IF;
-    RETURN ARRAY(SELECT generate_series(1::bigint, cardinality(ids)) EXCEPT SELECT unnest(ended));
+    RETURN ARRAY(SELECT generate_series(1, cardinality(ids)) EXCEPT SELECT unnest(ended));
 END $body$;

@@ -11,20 +11,20 @@ SET jit TO off
 SET enable_sort TO off
 AS $body$
 #variable_conflict use_column
+DECLARE
+    burials bigint[];
 BEGIN
-    WITH looked AS MATERIALIZED (
+    burials := ARRAY(
         SELECT burial
         FROM {dead}
         WHERE queue = in_queue AND burial > after AND burial <= until
         ORDER BY burial
         LIMIT most
         FOR UPDATE SKIP LOCKED
-    ),
-    gone AS (
-        DELETE FROM {dead} AS dead USING looked
-        WHERE dead.queue = in_queue AND dead.burial = looked.burial
-        RETURNING dead.burial
-    )
-    SELECT (SELECT count(*) FROM gone), (SELECT max(burial) FROM looked) INTO count, last;
+    );
+    last := burials[cardinality(burials)];
+    DELETE FROM {dead}
+    WHERE queue = in_queue AND burial > after AND burial <= last AND burial = ANY (burials);
+    GET DIAGNOSTICS count = ROW_COUNT;
     RETURN NEXT;
 END $body$;

@@ -12,30 +12,32 @@ SET jit TO off
 SET enable_sort TO off
 AS $body$
 #variable_conflict use_column
+DECLARE
+    burials bigint[];
+    revived uuid[];
 BEGIN
-    WITH looked AS MATERIALIZED (
-        SELECT *
+    burials := ARRAY(
+        SELECT burial
         FROM {dead}
         WHERE queue = in_queue AND burial > after AND burial <= until
         ORDER BY burial
         LIMIT most
         FOR UPDATE SKIP LOCKED
-    ),
-    revived AS (
+    );
+    last := burials[cardinality(burials)];
+    WITH new AS (
         INSERT INTO {jobs} (id, queue, payload, created_at, priority, place, unique_key, last_error)
-        SELECT id, in_queue, payload, created_at, priority, row_number() OVER (ORDER BY burial), unique_key, error
-        FROM looked
+        SELECT id, in_queue, payload, created_at, priority, width_bucket(burial, burials), unique_key, error
+        FROM {dead}
+        WHERE queue = in_queue AND burial > after AND burial <= last AND burial = ANY (burials)
         ORDER BY burial
         ON CONFLICT DO NOTHING
         RETURNING id
-    ),
-    gone AS (
-        DELETE FROM {dead} AS dead
-        USING looked JOIN revived ON revived.id = looked.id
-        WHERE dead.queue = in_queue AND dead.burial = looked.burial
-        RETURNING dead.burial
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT max(burial) FROM looked) INTO count, last;
+    SELECT array_agg(id) INTO revived FROM new;
+    DELETE FROM {dead}
+    WHERE queue = in_queue AND burial > after AND burial <= last AND burial = ANY (burials) AND id = ANY (revived);
+    GET DIAGNOSTICS count = ROW_COUNT;
     IF channel IS NOT NULL AND count > 0 THEN
         PERFORM pg_notify(channel, in_queue);
     END IF;
