@@ -19,7 +19,7 @@ use crate::{dialect::Pace, error::DRIVER, names::Names};
 pub struct DatabaseConfig {
     table: String,
     prefix: String,
-    schema: Option<String>,
+    pub(crate) schema: Option<String>,
     poll: Option<(Duration, Duration)>,
     pub(crate) pool_size: u32,
     pub(crate) notifications: Notifications,
