@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::{faults, statements::Statements};
+use super::statements::Statements;
 use crate::fault::{Failure, Fault, Outcome};
 
 /// One step of the dialect that writes. It may be made more than once, each time after all was undone.
@@ -47,6 +47,14 @@ pub(super) struct Session<'c> {
     pub(super) now: i64,
 }
 
+/// What became of a change that the file has no fault in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    Done,
+    /// Its last statement did nothing; those before it have to be undone.
+    Refused,
+}
+
 /// A change and who waits for it.
 pub(super) struct Asked<C: Change> {
     change: C,
@@ -64,8 +72,8 @@ pub(super) trait Waiting: Send {
 
     fn parts(&self) -> Parts;
 
-    /// Makes it and keeps its answer; an error has spoilt the whole transaction.
-    async fn make(&mut self, session: &mut Session<'_>) -> Outcome<()>;
+    /// Makes it and keeps its answer; fails if the file is at fault, and not the change.
+    async fn make(&mut self, session: &mut Session<'_>) -> Outcome<Made>;
 
     /// Gives the answer that was kept: the transaction stands.
     fn answer(self: Box<Self>);
@@ -78,20 +86,6 @@ impl<C: Change> Asked<C> {
     pub(super) fn for_writer(change: C) -> (Box<dyn Waiting>, oneshot::Receiver<Outcome<C::Answer>>) {
         let (reply, answer) = oneshot::channel();
         (Box::new(Self { change, made: None, reply }), answer)
-    }
-
-    /// Makes a change of several parts so that a part which fails undoes those before it.
-    async fn make_in_parts(&self, session: &mut Session<'_>) -> Outcome<C::Answer> {
-        run(session.connection, "SAVEPOINT change").await?;
-        let made = self.change.make(session).await;
-        let is_spoilt = made.as_ref().is_err_and(spoils);
-        if made.is_err() && !is_spoilt {
-            run(session.connection, "ROLLBACK TO change").await?;
-        }
-        if !is_spoilt {
-            run(session.connection, "RELEASE change").await?;
-        }
-        made
     }
 }
 
@@ -109,18 +103,15 @@ impl<C: Change> Waiting for Asked<C> {
         self.change.parts()
     }
 
-    async fn make(&mut self, session: &mut Session<'_>) -> Outcome<()> {
-        let made = match self.change.parts() {
-            Parts::One => self.change.make(session).await,
-            Parts::Several => self.make_in_parts(session).await,
+    async fn make(&mut self, session: &mut Session<'_>) -> Outcome<Made> {
+        let made = self.change.make(session).await;
+        let outcome = match &made {
+            Ok(_) => Made::Done,
+            Err(failure) if is_of_the_file(failure) => return made.map(|_| Made::Done),
+            Err(_) => Made::Refused,
         };
-        match made {
-            Err(failure) if spoils(&failure) => Err(failure),
-            made => {
-                self.made = Some(made);
-                Ok(())
-            }
-        }
+        self.made = Some(made);
+        Ok(outcome)
     }
 
     fn answer(self: Box<Self>) {
@@ -134,15 +125,10 @@ impl<C: Change> Waiting for Asked<C> {
     }
 }
 
-/// Whether a failure is of the file and not of the change: SQLite may have undone the whole transaction.
-fn spoils(failure: &Failure) -> bool {
+/// Whether a failure is of the file and not of the change.
+fn is_of_the_file(failure: &Failure) -> bool {
     match failure.fault {
         Fault::Away | Fault::Conflict | Fault::InDoubt => true,
         Fault::Refused | Fault::Config | Fault::Unexpected => false,
     }
-}
-
-/// Runs a statement that gives and takes nothing.
-pub(super) async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Outcome<()> {
-    sqlx::query(sql).execute(connection).await.map(drop).map_err(faults::running)
 }

@@ -83,6 +83,9 @@ impl File {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| wrong_address("this is no address of a file of SQLite".into()))?;
         check_path(&options)?;
+        if url.contains("mode=memory") {
+            return Err(no_file());
+        }
         // A mode that was named stays; who may only read cannot change the journal.
         let options = if url.contains("mode=") { options } else { options.create_if_missing(true) };
         let options =
@@ -205,12 +208,16 @@ impl DerefMut for Pen {
 
 /// Jobs in memory would go with a connection, and no other process could see them.
 fn check_path(options: &SqliteConnectOptions) -> Result<()> {
-    let is_in_memory = options.to_url_lossy().query().is_some_and(|query| query.contains("mode=memory"));
-    let path = options.get_filename();
-    if is_in_memory || path.as_os_str().is_empty() || path == Path::new(":memory:") {
-        return Err(wrong_address("jobs in memory are what stream-memory is for: name a file".into()));
+    let path = options.get_filename().to_string_lossy();
+    // The last is what sqlx makes of `:memory:`.
+    if path.is_empty() || path.contains(":memory:") || path.starts_with("file:sqlx-in-memory-") {
+        return Err(no_file());
     }
     Ok(())
+}
+
+fn no_file() -> stream_core::Error {
+    wrong_address("jobs in memory are what stream-memory is for: name a file".into())
 }
 
 fn patience(config: &DatabaseConfig) -> Duration {

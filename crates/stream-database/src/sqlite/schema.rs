@@ -75,6 +75,11 @@ impl Change for Inspect {
     }
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<Vec<Finding>> {
+        match session.sql.try_write.query().execute(&mut *session.connection).await.map_err(running) {
+            // Missing tables are told of elsewhere.
+            Err(failure) if failure.fault != Fault::Config => return Err(failure),
+            _ => {}
+        }
         let mut findings = Vec::new();
         let journal: String = ask(session, "PRAGMA journal_mode").await?;
         if journal != "wal" {

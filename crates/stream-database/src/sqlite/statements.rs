@@ -39,5 +39,5 @@ statements! {
     insert find reserve probe finish put_back extend depth clear
     read_limit write_limit
     write_letters letters last_burial look_at_letters revive remove_revived remove count_letters
-    make_versions version note_version
+    make_versions version note_version try_write
 }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use tokio::time::sleep;
 
 use super::{
-    change::{Durability, Parts, Session, Waiting, run},
+    change::{Durability, Made, Parts, Session, Waiting},
     faults,
     file::Pen,
     writer::Shared,
@@ -35,6 +35,15 @@ pub(super) enum Ended {
     Undone(Failure),
     /// Because of the file: nothing was done, or nobody knows.
     Failed(Failure),
+}
+
+/// What became of the changes of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum All {
+    /// They wait for the commit.
+    Kept,
+    /// There was only one, and it was refused.
+    Undone,
 }
 
 impl Writing<'_> {
@@ -89,8 +98,10 @@ impl Writing<'_> {
         }
         let begun = Instant::now();
         loop {
-            match self.make(pen).await {
-                Ok(()) => return Ended::Stands,
+            let now = self.shared.clock.now();
+            let mut session = Session { connection: pen, sql: &self.shared.sql, now };
+            match self.group[0].make(&mut session).await {
+                Ok(_) => return Ended::Stands,
                 Err(failure) if self.may_try_again(&failure, begun) => sleep(PAUSE).await,
                 // Its commit may have been what failed.
                 Err(failure) => return Ended::Failed(away(failure)),
@@ -102,20 +113,19 @@ impl Writing<'_> {
         if let Err(failure) = self.begin(pen, durability).await {
             return Ended::Failed(failure);
         }
-        if let Err(failure) = self.make(pen).await {
-            roll_back(pen).await;
-            return Ended::Undone(Failure { fault: Fault::Away, ..failure });
-        }
-        match sqlx::query("COMMIT").execute(&mut **pen).await {
-            Ok(_) => Ended::Stands,
-            Err(error) => {
-                let failure = away(faults::running(error));
+        match self.make(pen).await {
+            Ok(All::Kept) => {}
+            Ok(All::Undone) => return Ended::Stands,
+            Err(failure) => {
                 roll_back(pen).await;
-                match failure.fault {
-                    Fault::InDoubt => Ended::Failed(failure),
-                    _ => Ended::Undone(failure),
-                }
+                return Ended::Undone(Failure { fault: Fault::Away, ..failure });
             }
+        }
+        let Err(failure) = run(pen, "COMMIT").await else { return Ended::Stands };
+        roll_back(pen).await;
+        match failure.fault {
+            Fault::InDoubt => Ended::Failed(failure),
+            _ => Ended::Undone(away(failure)),
         }
     }
 
@@ -131,13 +141,30 @@ impl Writing<'_> {
         }
     }
 
-    async fn make(&mut self, pen: &mut Pen) -> Outcome<()> {
+    /// Makes all changes; one that is refused keeps the others from nothing.
+    async fn make(&mut self, pen: &mut Pen) -> Outcome<All> {
         let now = self.shared.clock.now();
-        let mut session = Session { connection: pen, sql: &self.shared.sql, now };
+        let is_alone = self.group.len() == 1;
         for asked in &mut self.group {
-            asked.make(&mut session).await?;
+            let has_parts = asked.parts() == Parts::Several;
+            if has_parts && !is_alone {
+                run(pen, "SAVEPOINT change").await?;
+            }
+            let mut session = Session { connection: pen, sql: &self.shared.sql, now };
+            let made = asked.make(&mut session).await?;
+            if made == Made::Refused && is_alone {
+                roll_back(pen).await;
+                return Ok(All::Undone);
+            }
+            if made == Made::Refused {
+                ensure_open(pen).await?;
+            }
+            if has_parts && !is_alone {
+                let end = if made == Made::Done { "RELEASE change" } else { "ROLLBACK TO change" };
+                run(pen, end).await?;
+            }
         }
-        Ok(())
+        Ok(All::Kept)
     }
 
     fn may_try_again(&self, failure: &Failure, begun: Instant) -> bool {
@@ -171,7 +198,21 @@ fn away(failure: Failure) -> Failure {
     }
 }
 
+/// Fails if a refusal has ended the transaction, as a trigger of a user can: `RAISE(ROLLBACK, ..)`.
+async fn ensure_open(connection: &mut SqliteConnection) -> Outcome<()> {
+    // There is no transaction in a transaction.
+    match run(connection, "BEGIN").await {
+        Err(_) => Ok(()),
+        Ok(()) => Err(Failure::new(Fault::Away, "a trigger has undone the transaction of several calls")),
+    }
+}
+
 async fn roll_back(connection: &mut SqliteConnection) {
     // SQLite may have done it itself, and says so by an error.
     let _: Outcome<()> = run(connection, "ROLLBACK").await;
+}
+
+/// Runs a statement that gives and takes nothing.
+async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Outcome<()> {
+    sqlx::query(sql).execute(connection).await.map(drop).map_err(faults::running)
 }
