@@ -1,5 +1,6 @@
 //! What SQLite's own ways ask for: processes that share a file, one writer, pools, plans.
 
+mod plans;
 mod processes;
 
 use std::{slice, time::Duration};
