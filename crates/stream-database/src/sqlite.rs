@@ -12,6 +12,7 @@ mod schema;
 mod statements;
 mod transaction;
 mod watch;
+mod within;
 mod writer;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -32,7 +33,8 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    DatabaseConfig, Notifications,
+    DatabaseConfig, DatabaseTransaction, Notifications,
+    completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Outcome},
     migration::Step,
@@ -123,7 +125,7 @@ impl Dialect for Sqlite {
     }
 
     async fn find(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<Option<Pushed>>> {
-        jobs::find(&mut *self.file.reader().await?, &self.sql, queue, rows).await
+        self.file.read(async |connection| jobs::find(connection, &self.sql, queue, rows).await).await
     }
 
     async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
@@ -135,7 +137,43 @@ impl Dialect for Sqlite {
     }
 
     async fn probe(&self, queues: &[&str]) -> Outcome<Vec<Next>> {
-        jobs::probe(&mut *self.file.reader().await?, &self.sql, queues, self.clock.now()).await
+        self.file
+            .read(async |connection| jobs::probe(connection, &self.sql, queues, self.clock.now()).await)
+            .await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<bool>> {
+        within::insert(transaction, &self.sql, queue, rows, self.clock.now()).await
+    }
+
+    async fn find_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<Option<Pushed>>> {
+        within::find(transaction, &self.sql, queue, rows).await
+    }
+
+    async fn finish_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        key: Key,
+    ) -> Outcome<Option<Ticket>> {
+        within::finish(transaction, &self.sql, queue, key, self.clock.now()).await
+    }
+
+    async fn have_committed(&self, tickets: &[Ticket]) -> Outcome<Vec<bool>> {
+        let now = self.clock.now();
+        self.file
+            .read(async |connection| within::have_committed(connection, &self.sql, tickets, now).await)
+            .await
     }
 
     async fn finish(&self, queue: &str, keys: &[Key]) -> Outcome<Vec<Fenced>> {
@@ -155,7 +193,9 @@ impl Dialect for Sqlite {
     }
 
     async fn depth(&self, queue: &str) -> Outcome<Depth> {
-        jobs::depth(&mut *self.file.reader().await?, &self.sql, queue, self.clock.now()).await
+        self.file
+            .read(async |connection| jobs::depth(connection, &self.sql, queue, self.clock.now()).await)
+            .await
     }
 
     async fn clear(&self, queue: &str, max: usize) -> Outcome<u64> {
@@ -163,11 +203,13 @@ impl Dialect for Sqlite {
     }
 
     async fn letters(&self, queue: &str, after: i64, limit: usize) -> Outcome<Vec<Letter>> {
-        dead::letters(&mut *self.file.reader().await?, &self.sql, queue, after, limit).await
+        self.file
+            .read(async |connection| dead::letters(connection, &self.sql, queue, after, limit).await)
+            .await
     }
 
     async fn last_burial(&self, queue: &str) -> Outcome<Option<i64>> {
-        dead::last_burial(&mut *self.file.reader().await?, &self.sql, queue).await
+        self.file.read(async |connection| dead::last_burial(connection, &self.sql, queue).await).await
     }
 
     async fn revive(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
@@ -179,11 +221,13 @@ impl Dialect for Sqlite {
     }
 
     async fn count_letters(&self, queue: &str) -> Outcome<u64> {
-        jobs::one_count(&mut *self.file.reader().await?, &self.sql.count_letters, queue).await
+        self.file
+            .read(async |connection| jobs::one_count(connection, &self.sql.count_letters, queue).await)
+            .await
     }
 
     async fn version(&self) -> Outcome<u32> {
-        schema::version(&mut *self.file.reader().await?, &self.sql).await
+        self.file.read(async |connection| schema::version(connection, &self.sql).await).await
     }
 
     async fn migrate(&self) -> Outcome<u32> {

@@ -1,17 +1,17 @@
 //! The file: how connections to it are opened, borrowed and closed, and whether it is still the same.
 
 use std::{
+    fmt,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sqlx::{
     ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
-    pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use stream_core::Result;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use crate::{
     fault::{Failure, Fault, Outcome},
     locked::locked,
     open::wrong_address,
+    pool::{Borrowed, Pool},
 };
 
 /// How long a call waits at most for a lock that another process holds.
@@ -32,13 +33,12 @@ pub(super) const CLOSING: Duration = Duration::from_secs(5);
 const ROWS_BUFFERED: usize = 1_024;
 
 /// Where connections come from.
-#[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
     options: SqliteConnectOptions,
-    readers: SqlitePool,
+    config: DatabaseConfig,
     owner: Owner,
-    seen: Arc<Mutex<Seen>>,
+    readers: Mutex<Readers>,
     pub(super) patience: Duration,
 }
 
@@ -49,11 +49,10 @@ enum Owner {
     Program,
 }
 
-/// Which file there was at the path, and since when.
-#[derive(Debug)]
-struct Seen {
-    id: Option<FileId>,
-    since: Instant,
+/// Connections that read, and the file that they were opened on.
+struct Readers {
+    file: Option<FileId>,
+    pool: Arc<Pool<Sqlite>>,
 }
 
 /// What tells a file from another that takes its place.
@@ -65,7 +64,7 @@ pub(super) enum Pen {
     /// Opened for this alone.
     Own(Own),
     /// Of the pool of the program.
-    Lent(PoolConnection<Sqlite>),
+    Lent(Borrowed<Sqlite>),
 }
 
 /// A connection that the driver opened.
@@ -95,43 +94,58 @@ impl File {
             .busy_timeout(patience(config))
             .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
-        let seen = Arc::new(Mutex::new(Seen { id: None, since: Instant::now() }));
-        let readers = readers(&options, config, Arc::clone(&seen));
-        Ok(Self::new(options, readers, Owner::Driver, seen, config))
+        let pool = Pool::own(options.clone(), config, faults::connecting);
+        Ok(Self::new(options, pool, Owner::Driver, config))
     }
 
     /// The file of a pool that the program has.
     pub(super) fn of(pool: SqlitePool, config: &DatabaseConfig) -> Result<Self> {
-        let options = pool.connect_options().as_ref().clone();
+        let pool = Pool::programs(pool, faults::connecting);
+        let options = pool.options();
         check_path(&options)?;
-        let seen = Arc::new(Mutex::new(Seen { id: None, since: Instant::now() }));
-        Ok(Self::new(options, pool, Owner::Program, seen, config))
+        Ok(Self::new(options, pool, Owner::Program, config))
     }
 
-    fn new(
-        options: SqliteConnectOptions,
-        readers: SqlitePool,
-        owner: Owner,
-        seen: Arc<Mutex<Seen>>,
-        config: &DatabaseConfig,
-    ) -> Self {
+    fn new(options: SqliteConnectOptions, pool: Pool<Sqlite>, owner: Owner, config: &DatabaseConfig) -> Self {
         let path = options.get_filename().to_owned();
-        Self { path, options, readers, owner, seen, patience: patience(config) }
+        let readers = Mutex::new(Readers { file: file_id(&path), pool: Arc::new(pool) });
+        Self { path, options, config: config.clone(), owner, readers, patience: patience(config) }
     }
 
-    /// Borrows a connection that reads.
-    pub(super) async fn reader(&self) -> Outcome<PoolConnection<Sqlite>> {
-        self.readers.acquire().await.map_err(|error| self.not_opened(error))
+    /// Takes one step on a connection that reads.
+    pub(super) async fn read<T>(
+        &self,
+        step: impl AsyncFnOnce(&mut SqliteConnection) -> Outcome<T>,
+    ) -> Outcome<T> {
+        self.readers().with(step).await.map_err(|failure| self.not_opened(failure))
+    }
+
+    async fn borrow(&self) -> Outcome<Borrowed<Sqlite>> {
+        self.readers().borrow().await.map_err(|failure| self.not_opened(failure))
+    }
+
+    /// The connections that read the file which is there now.
+    fn readers(&self) -> Arc<Pool<Sqlite>> {
+        let file = self.id();
+        let mut readers = locked(&self.readers);
+        if self.owner == Owner::Driver && readers.file != file {
+            if readers.file.is_some() {
+                let pool = Pool::own(self.options.clone(), &self.config, faults::connecting);
+                readers.pool = Arc::new(pool);
+            }
+            readers.file = file;
+        }
+        Arc::clone(&readers.pool)
     }
 
     /// Opens a connection of its own, for whoever keeps it.
     pub(super) async fn open(&self) -> Outcome<SqliteConnection> {
-        self.options.connect().await.map_err(|error| self.not_opened(error))
+        self.options.connect().await.map_err(|error| self.not_opened(faults::connecting(error)))
     }
 
     /// Which file is at the path now.
     pub(super) fn id(&self) -> Option<FileId> {
-        look(&self.path, &self.seen)
+        file_id(&self.path)
     }
 
     /// The connection that writes.
@@ -140,11 +154,12 @@ impl File {
             Owner::Driver => {
                 // It waits by itself, and for less long at a time than SQLite does.
                 let options = self.options.clone().busy_timeout(Duration::ZERO);
-                let connection = options.connect().await.map_err(|error| self.not_opened(error))?;
+                let connection = options.connect().await;
+                let connection = connection.map_err(|error| self.not_opened(faults::connecting(error)))?;
                 let file = self.id();
                 Pen::Own(Own { connection, durability: Durability::Synced, file })
             }
-            Owner::Program => Pen::Lent(self.reader().await?),
+            Owner::Program => Pen::Lent(self.borrow().await?),
         })
     }
 
@@ -159,13 +174,10 @@ impl File {
     }
 
     pub(super) async fn close(&self) {
-        if self.owner == Owner::Driver {
-            let _: Result<(), _> = timeout(CLOSING, self.readers.close()).await;
-        }
+        self.readers().close().await;
     }
 
-    fn not_opened(&self, error: sqlx::Error) -> Failure {
-        let failure = faults::connecting(error);
+    fn not_opened(&self, failure: Failure) -> Failure {
         let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
         match directory {
             Some(directory) if failure.fault == Fault::Away && !directory.is_dir() => Failure {
@@ -178,7 +190,24 @@ impl File {
     }
 }
 
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Pen {
+    /// What is kept of it while nobody writes: one of the program's pool goes back there.
+    pub(super) fn kept(self) -> Option<Self> {
+        match self {
+            Self::Own(_) => Some(self),
+            Self::Lent(connection) => {
+                let _: Outcome<()> = connection.give_back(Ok(()));
+                None
+            }
+        }
+    }
+
     pub(super) async fn close(self) {
         if let Self::Own(own) = self {
             let _: Result<sqlx::Result<()>, _> = timeout(CLOSING, own.connection.close()).await;
@@ -222,35 +251,6 @@ fn no_file() -> stream_core::Error {
 
 fn patience(config: &DatabaseConfig) -> Duration {
     PATIENCE.min(config.call_timeout / 2)
-}
-
-fn readers(options: &SqliteConnectOptions, config: &DatabaseConfig, seen: Arc<Mutex<Seen>>) -> SqlitePool {
-    let path = options.get_filename().to_owned();
-    let (new_path, newly_seen) = (path.clone(), Arc::clone(&seen));
-    let pool = SqlitePoolOptions::new()
-        .max_connections(config.pool_size)
-        .acquire_timeout(config.connect_timeout)
-        .test_before_acquire(false)
-        .after_connect(move |_, _| {
-            look(&new_path, &newly_seen);
-            Box::pin(async { Ok(()) })
-        })
-        .before_acquire(move |_, lain| {
-            look(&path, &seen);
-            let is_of_this_file = lain.age < locked(&seen).since.elapsed();
-            Box::pin(async move { Ok(is_of_this_file) })
-        });
-    pool.connect_lazy_with(options.clone())
-}
-
-/// Which file is at the path now.
-fn look(path: &Path, seen: &Mutex<Seen>) -> Option<FileId> {
-    let id = file_id(path);
-    let mut seen = locked(seen);
-    if seen.id != id {
-        *seen = Seen { id, since: Instant::now() };
-    }
-    id
 }
 
 #[cfg(unix)]

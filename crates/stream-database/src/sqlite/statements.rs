@@ -39,5 +39,6 @@ statements! {
     insert find reserve probe finish put_back extend depth clear
     read_limit write_limit
     write_letters letters last_burial look_at_letters revive remove_revived remove count_letters
+    finish_in note_ticket forget_tickets have_committed
     make_versions version note_version try_write
 }

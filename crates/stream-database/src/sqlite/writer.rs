@@ -166,8 +166,7 @@ impl Turn {
         group.retain(|asked| asked.is_awaited());
         if group.is_empty() && state.waiting.is_empty() {
             state.is_writing = false;
-            // One of the program's pool goes back there.
-            state.pen = self.pen.take().filter(|pen| matches!(pen, Pen::Own(..)));
+            state.pen = self.pen.take().and_then(Pen::kept);
             self.has_ended = true;
             return None;
         }

@@ -50,3 +50,7 @@ CREATE TABLE {limits} (
     queue TEXT PRIMARY KEY,
     log BLOB NOT NULL
 ) WITHOUT ROWID;
+-- A row for each delivery that was ended in a transaction of the program, for an hour.
+CREATE TABLE "{name}_completed" (
+    ticket INTEGER PRIMARY KEY
+);

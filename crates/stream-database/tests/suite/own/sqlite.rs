@@ -2,6 +2,7 @@
 
 mod plans;
 mod processes;
+mod transaction;
 
 use std::{slice, time::Duration};
 
