@@ -56,6 +56,19 @@ async fn missing_tables_are_named_with_what_repairs_them() {
 }
 
 #[tokio::test]
+async fn a_push_waits_for_the_disk_also_after_a_reserve_that_does_not() {
+    let file = File::new();
+    let driver = file.migrated().await;
+    let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
+    for _ in 0..2 {
+        // What `check` judges is the connection that writes, as it is for a push.
+        assert_eq!(driver.check().await.unwrap(), []);
+        driver.push(&queue(), &[job()]).await.remove(0).unwrap();
+        assert_eq!(subscription.reserve(&queue(), Reserve::new(1)).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn many_programs_may_migrate_at_once() {
     let file = File::new();
     let mut tasks = Vec::new();
