@@ -95,6 +95,7 @@ pub(crate) const DRIVERS: [Driver; 6] = [
     alone("file", "stream-file-driver"),
     Driver { part: Part::Rest, ..alone("database", "stream-database") },
     database("postgres", &["postgres"], "postgres"),
+    database("sqlite", &[], "sqlite"),
 ];
 
 /// The main row that a test belongs to.
