@@ -14,6 +14,25 @@ const LONGEST_SUFFIX: &str = "_available_unique";
 pub(crate) struct Names {
     schema: Option<String>,
     table: String,
+    quote: Quote,
+}
+
+/// What a database puts around names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quote {
+    /// As the standard has it.
+    Double,
+    /// As MySQL has it, where double quotes may stand around strings.
+    Backtick,
+}
+
+impl Quote {
+    fn mark(self) -> char {
+        match self {
+            Self::Double => '"',
+            Self::Backtick => '`',
+        }
+    }
 }
 
 impl Names {
@@ -24,7 +43,12 @@ impl Names {
         }
         let table = format!("{prefix}{table}");
         checked("table name with its prefix", &table, NAME_BYTES_MAX - LONGEST_SUFFIX.len())?;
-        Ok(Self { schema: schema.map(str::to_owned), table })
+        Ok(Self { schema: schema.map(str::to_owned), table, quote: Quote::Double })
+    }
+
+    /// The same names for a database that quotes in another way.
+    pub(crate) fn quoted_by(&self, quote: Quote) -> Self {
+        Self { quote, ..self.clone() }
     }
 
     /// The table of jobs with its schema, without quotes: for messages and names of channels and locks.
@@ -54,8 +78,9 @@ impl Names {
     }
 
     fn quoted(&self, suffix: &str) -> String {
-        let table = format!("\"{}{suffix}\"", self.table);
-        self.schema.as_ref().map_or(table.clone(), |schema| format!("\"{schema}\".{table}"))
+        let mark = self.quote.mark();
+        let table = format!("{mark}{}{suffix}{mark}", self.table);
+        self.schema.as_ref().map_or(table.clone(), |schema| format!("{mark}{schema}{mark}.{table}"))
     }
 }
 

@@ -7,7 +7,7 @@ use stream_core::{Error, ErrorKind, Result};
 use crate::{DatabaseConfig, dialect::Dialect, error::DRIVER};
 
 /// What the addresses of databases begin with.
-const KNOWN: [&str; 2] = ["postgres", "postgresql"];
+const KNOWN: [&str; 4] = ["postgres", "postgresql", "mysql", "mariadb"];
 
 /// A pool that the program has already: made by `From`, of the pools of sqlx.
 pub struct DatabasePool(Pool);
@@ -15,12 +15,21 @@ pub struct DatabasePool(Pool);
 enum Pool {
     #[cfg(feature = "postgres")]
     Postgres(sqlx::PgPool),
+    #[cfg(feature = "mysql")]
+    MySql(sqlx::MySqlPool),
 }
 
 #[cfg(feature = "postgres")]
 impl From<sqlx::PgPool> for DatabasePool {
     fn from(pool: sqlx::PgPool) -> Self {
         Self(Pool::Postgres(pool))
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl From<sqlx::MySqlPool> for DatabasePool {
+    fn from(pool: sqlx::MySqlPool) -> Self {
+        Self(Pool::MySql(pool))
     }
 }
 
@@ -38,11 +47,13 @@ pub(crate) async fn address(url: &str, config: &DatabaseConfig) -> Result<Arc<dy
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(crate::postgres::Postgres::connect(url, &names, config)?)),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Ok(Arc::new(crate::mysql::MySql::connect(url, &names, config)?)),
         // Each name that comes here is of a database which this build leaves out.
         name if KNOWN.contains(&name) => {
             Err(wrong_address(format!("build stream-database with its feature for `{name}:` addresses")))
         }
-        _ => Err(wrong_address("an address begins with postgres://".into())),
+        _ => Err(wrong_address("an address begins with postgres:// or mysql://".into())),
     }
 }
 
@@ -52,6 +63,8 @@ pub(crate) fn pool(pool: DatabasePool, config: &DatabaseConfig) -> Result<Arc<dy
     match pool.0 {
         #[cfg(feature = "postgres")]
         Pool::Postgres(pool) => Ok(Arc::new(crate::postgres::Postgres::of(pool, &names, config))),
+        #[cfg(feature = "mysql")]
+        Pool::MySql(pool) => Ok(Arc::new(crate::mysql::MySql::of(pool, &names, config))),
     }
 }
 

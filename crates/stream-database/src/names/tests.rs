@@ -1,6 +1,6 @@
 //! What names are taken, and how they are put into SQL.
 
-use super::Names;
+use super::{Names, Quote};
 
 #[test]
 fn names_are_quoted_and_comments_taken_out() {
@@ -11,6 +11,7 @@ fn names_are_quoted_and_comments_taken_out() {
         "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
     );
     assert_eq!(names.plain(), "work.app_jobs");
+    assert_eq!(&*names.quoted_by(Quote::Backtick).render("{limits}"), "`work`.`app_jobs_limits`");
 }
 
 #[test]

@@ -2,3 +2,6 @@
 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;

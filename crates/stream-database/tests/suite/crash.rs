@@ -4,3 +4,8 @@
 mod postgres {
     stream_testkit::crash!(crate::backends::postgres::set_up);
 }
+
+#[cfg(feature = "mysql")]
+mod mysql {
+    stream_testkit::crash!(crate::backends::mysql::set_up);
+}
