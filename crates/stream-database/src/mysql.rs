@@ -132,7 +132,7 @@ impl Dialect for MySql {
 
     async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
         let script = jobs::reserve(&self.sql, queue, take);
-        jobs::taken(&script.alone(&mut self.connection().await?, self.session).await?)
+        jobs::taken(&script.alone_seeing_all(&mut self.connection().await?, self.session).await?)
     }
 
     async fn reserve_limited(&self, queue: &str, take: Take, limit: RateLimit) -> Outcome<Limited> {
@@ -177,11 +177,11 @@ impl Dialect for MySql {
     }
 
     async fn revive(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
-        dead::revive(&mut *self.connection().await?, self.session, &self.sql, queue, burials).await
+        dead::revive(&mut self.connection().await?, self.session, &self.sql, queue, burials).await
     }
 
     async fn remove(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
-        dead::remove(&mut *self.connection().await?, self.session, &self.sql, queue, burials).await
+        dead::remove(&mut self.connection().await?, self.session, &self.sql, queue, burials).await
     }
 
     async fn count_letters(&self, queue: &str) -> Outcome<u64> {

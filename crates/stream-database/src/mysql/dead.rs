@@ -6,7 +6,7 @@ use super::{
     faults::running,
     jobs::{applied, count as most, job_id},
     list::List,
-    script::Literal,
+    script::{Filled, Literal, Script},
     session::Session,
     statements::Statements,
 };
@@ -62,89 +62,40 @@ pub(super) async fn last_burial(
     row.try_get(0).map_err(running)
 }
 
-/// A letter that is locked, so that it can be moved.
-struct Locked {
-    burial: i64,
-    id: Vec<u8>,
-    unique_key: Option<Vec<u8>>,
-}
-
 pub(super) async fn revive(
-    connection: &mut MySqlConnection,
+    connection: &mut PoolConnection<My>,
     session: Session,
     sql: &Statements,
     queue: &str,
     burials: Burials,
 ) -> Outcome<Moved> {
-    let mut transaction = session.transaction(connection).await?;
-    let locked = lock(&mut transaction, sql, queue, burials).await?;
-    let last = locked.last().map(|letter| letter.burial);
-    let free = free(&mut transaction, sql, queue, locked).await?;
-    if !free.is_empty() {
-        let list = List::numbers(free.iter().copied());
-        // A job that came in the way just now makes it a conflict: then all is undone and done again.
-        for statement in [&sql.revive, &sql.remove] {
-            statement.query().bind(list.as_str()).execute(&mut *transaction).await.map_err(running)?;
-        }
-    }
-    transaction.commit().await.map_err(running)?;
-    Ok(Moved { count: free.len() as u64, last })
+    // A job that comes in the way meanwhile makes it a conflict: then all is undone and done again.
+    moved(&over(&sql.revive, queue, burials).alone(connection, session).await?)
 }
 
 pub(super) async fn remove(
-    connection: &mut MySqlConnection,
+    connection: &mut PoolConnection<My>,
     session: Session,
     sql: &Statements,
     queue: &str,
     burials: Burials,
 ) -> Outcome<Moved> {
-    let mut transaction = session.transaction(connection).await?;
-    let locked = lock(&mut transaction, sql, queue, burials).await?;
-    let list = List::numbers(locked.iter().map(|letter| letter.burial));
-    sql.remove.query().bind(list.as_str()).execute(&mut *transaction).await.map_err(running)?;
-    transaction.commit().await.map_err(running)?;
-    Ok(Moved { count: locked.len() as u64, last: locked.last().map(|letter| letter.burial) })
+    moved(&over(&sql.remove, queue, burials).alone(connection, session).await?)
 }
 
-async fn lock(
-    connection: &mut MySqlConnection,
-    sql: &Statements,
-    queue: &str,
-    burials: Burials,
-) -> Outcome<Vec<Locked>> {
-    let Burials { after, until, limit } = burials;
-    let query = sql.lock_letters.query().bind(queue).bind(after).bind(until).bind(most(limit));
-    let letter = |row: &MySqlRow| -> sqlx::Result<Locked> {
-        Ok(Locked {
-            burial: row.try_get("burial")?,
-            id: row.try_get("id")?,
-            unique_key: row.try_get("unique_key")?,
-        })
-    };
-    let rows = query.fetch_all(connection).await.map_err(running)?;
-    rows.iter().map(|row| letter(row).map_err(running)).collect()
+fn over(script: &Script, queue: &str, burials: Burials) -> Filled {
+    script.filled(&[
+        ("queue", Literal::Name(queue)),
+        ("after", Literal::Number(burials.after)),
+        ("until", Literal::Number(burials.until)),
+        ("most", Literal::Number(most(burials.limit))),
+    ])
 }
 
-/// The burials of those whose id and unique key no job of the queue holds, nor an earlier one of them.
-async fn free(
-    connection: &mut MySqlConnection,
-    sql: &Statements,
-    queue: &str,
-    letters: Vec<Locked>,
-) -> Outcome<Vec<i64>> {
-    let list = List::to_find(letters.iter().map(|letter| (&letter.id[..], letter.unique_key.as_deref())));
-    let query = sql.find.query().bind(queue).bind(queue).bind(queue).bind(list.as_str());
-    let found = query.fetch_all(connection).await.map_err(running)?;
-    let (mut ids, mut keys) = (std::collections::HashSet::new(), std::collections::HashSet::new());
-    let mut free = Vec::with_capacity(letters.len());
-    for (letter, row) in letters.into_iter().zip(&found) {
-        let holder: Option<Vec<u8>> = row.try_get("holder").map_err(running)?;
-        let is_held = holder.is_some() || row.try_get::<bool, _>("is_waiting").map_err(running)?;
-        if !is_held && ids.insert(letter.id) && letter.unique_key.is_none_or(|key| keys.insert(key)) {
-            free.push(letter.burial);
-        }
-    }
-    Ok(free)
+fn moved(rows: &[MySqlRow]) -> Outcome<Moved> {
+    let row = rows.last().ok_or_else(|| running(sqlx::Error::RowNotFound))?;
+    let count: i64 = row.try_get("count").map_err(running)?;
+    Ok(Moved { count: count.unsigned_abs(), last: row.try_get("last").map_err(running)? })
 }
 
 pub(super) async fn count(connection: &mut MySqlConnection, sql: &Statements, queue: &str) -> Outcome<u64> {

@@ -23,6 +23,7 @@ pub(super) fn reserve(sql: &Statements, queue: &str, take: Take) -> Filled {
     sql.reserve.filled(&[
         ("queue", Literal::Name(queue)),
         ("most", Literal::Number(count(take.max_jobs))),
+        ("enough", Literal::Number(count(enough(take.max_jobs)))),
         ("lease", Literal::Number(micros(take.lease))),
         ("token", Literal::Number(take.token)),
     ])
@@ -118,11 +119,7 @@ pub(super) async fn extend(
     script.alone(connection, session).await?.iter().map(answer).collect()
 }
 
-pub(super) async fn depth(
-    connection: &mut MySqlConnection,
-    sql: &Statements,
-    queue: &str,
-) -> Outcome<Depth> {
+pub(super) async fn depth(connection: &mut MySqlConnection, sql: &Statements, queue: &str) -> Outcome<Depth> {
     let query = sql.depth.query().bind(queue).bind(queue);
     let row = query.fetch_one(connection).await.map_err(running)?;
     let count = |name| -> Outcome<u64> { Ok(row.try_get::<i64, _>(name).map_err(running)?.unsigned_abs()) };
@@ -137,7 +134,8 @@ pub(super) async fn clear(
     queue: &str,
     max: usize,
 ) -> Outcome<u64> {
-    let query = sql.clear.query().bind(queue).bind(count(max)).bind(queue);
+    let query =
+        sql.clear.query().bind(queue).bind(count(enough(max))).bind(queue).bind(count(max)).bind(queue);
     Ok(query.execute(connection).await.map_err(running)?.rows_affected())
 }
 
@@ -150,6 +148,11 @@ pub(super) fn applied(count: usize, places: &[MySqlRow]) -> Outcome<Vec<Fenced>>
 pub(super) fn job_id(bytes: Vec<u8>) -> Outcome<JobId> {
     let bytes: Result<[u8; 16], _> = bytes.try_into();
     bytes.map(JobId::from_bytes).map_err(|_| Failure::new(Fault::Unexpected, "an id has not 16 bytes"))
+}
+
+/// How many rows are looked at so that there are `max` among them which nobody holds.
+fn enough(max: usize) -> usize {
+    max.saturating_mul(2).saturating_add(32)
 }
 
 pub(super) fn count(max: usize) -> i64 {

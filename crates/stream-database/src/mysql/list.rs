@@ -69,11 +69,6 @@ impl List {
         Self(format!("[\"{}\"]", names.join("\",\"")))
     }
 
-    pub(super) fn numbers(numbers: impl IntoIterator<Item = i64>) -> Self {
-        let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
-        Self(format!("[{}]", numbers.join(",")))
-    }
-
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

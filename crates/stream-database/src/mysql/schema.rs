@@ -32,11 +32,7 @@ const WRONG: [(&str, &str, &str); 4] = [
         "sync_binlog is not 1: after a crash of the machine replicas can lack jobs whose push was answered",
         "set `sync_binlog = 1`",
     ),
-    (
-        "is_read_only",
-        "the server is read only",
-        "connect to the primary, and set `read_only = 0`",
-    ),
+    ("is_read_only", "the server is read only", "connect to the primary, and set `read_only = 0`"),
     (
         "is_of_another_engine",
         "not all tables are of the engine InnoDB, which alone has transactions",
@@ -94,10 +90,7 @@ pub(super) async fn migrate(
     Ok(found)
 }
 
-pub(super) async fn inspect(
-    connection: &mut MySqlConnection,
-    sql: &Statements,
-) -> Outcome<Vec<Finding>> {
+pub(super) async fn inspect(connection: &mut MySqlConnection, sql: &Statements) -> Outcome<Vec<Finding>> {
     let row = sql.inspect.query().fetch_one(&mut *connection).await.map_err(running)?;
     let mut findings = Vec::new();
     for (wrong, what, repair) in WRONG {

@@ -6,13 +6,13 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use sqlx::{
-    AssertSqlSafe, MySql as My, MySqlConnection,
-    mysql::MySqlRow,
-    pool::PoolConnection,
-};
+use sqlx::{AssertSqlSafe, MySql as My, MySqlConnection, mysql::MySqlRow, pool::PoolConnection};
 
-use super::{faults::running, list::List, session::Session};
+use super::{
+    faults::running,
+    list::List,
+    session::{Sees, Session},
+};
 use crate::fault::Outcome;
 
 /// Statements from one file, with slots such as `:queue` for what changes from call to call.
@@ -80,7 +80,20 @@ impl Filled {
         connection: &mut PoolConnection<My>,
         session: Session,
     ) -> Outcome<Vec<MySqlRow>> {
-        let text = format!("{};\n{};\nCOMMIT", session.begin(), self.0);
+        self.after(session.begin(Sees::Committed), connection).await
+    }
+
+    /// As `alone`, where what others are about to commit is to be seen.
+    pub(super) async fn alone_seeing_all(
+        self,
+        connection: &mut PoolConnection<My>,
+        session: Session,
+    ) -> Outcome<Vec<MySqlRow>> {
+        self.after(session.begin(Sees::All), connection).await
+    }
+
+    async fn after(self, begin: &str, connection: &mut PoolConnection<My>) -> Outcome<Vec<MySqlRow>> {
+        let text = format!("{begin};\n{};\nCOMMIT", self.0);
         match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut **connection).await {
             Ok(rows) => Ok(rows),
             Err(error) => {

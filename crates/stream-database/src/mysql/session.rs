@@ -2,10 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use sqlx::{MySql as My, MySqlConnection, Row as _, Transaction, Connection};
+use sqlx::{Connection, MySql as My, MySqlConnection, Row as _, Transaction};
 
-use super::{faults::{connecting, running}, statements::Statements};
-use crate::{fault::{Failure, Fault, Outcome}, locked::locked};
+use super::{
+    faults::{connecting, running},
+    statements::Statements,
+};
+use crate::{
+    fault::{Failure, Fault, Outcome},
+    locked::locked,
+};
 
 /// Whose connections are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,20 +22,32 @@ pub(super) enum Session {
     Theirs,
 }
 
+/// What a transaction sees of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// What they have committed.
+    Committed,
+    /// Also what they are about to commit, where that is only a hint: what they take is not looked at.
+    All,
+}
+
 impl Session {
-    /// How a transaction begins: at READ COMMITTED in any case.
-    pub(super) fn begin(self) -> &'static str {
-        match self {
-            Self::Ours => "START TRANSACTION",
-            // For the next transaction alone: <https://dev.mysql.com/doc/refman/en/set-transaction.html>.
-            Self::Theirs => "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION",
+    /// How a transaction begins.
+    pub(super) fn begin(self, sees: Sees) -> &'static str {
+        // For the next transaction alone: <https://dev.mysql.com/doc/refman/en/set-transaction.html>.
+        match (self, sees) {
+            (_, Sees::All) => "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED; START TRANSACTION",
+            (Self::Ours, Sees::Committed) => "START TRANSACTION",
+            (Self::Theirs, Sees::Committed) => {
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION"
+            }
         }
     }
 
     /// Begins a transaction of several round trips, which is undone when it is dropped.
     pub(super) async fn transaction(self, connection: &mut MySqlConnection) -> Outcome<Transaction<'_, My>> {
         // Nothing is lost with a transaction that did not begin.
-        connection.begin_with(self.begin()).await.map_err(connecting)
+        connection.begin_with(self.begin(Sees::Committed)).await.map_err(connecting)
     }
 }
 
@@ -96,7 +114,8 @@ fn lack(version: &str) -> Option<&'static str> {
         (release < (10, 6, 0), "SKIP LOCKED and JSON_TABLE are needed; take MariaDB 10.6 or newer")
     } else {
         // SKIP LOCKED came with 8.0.1, JSON_TABLE with 8.0.4, expressions as defaults with 8.0.13.
-        let why = "SKIP LOCKED, JSON_TABLE and expressions as defaults are needed; take MySQL 8.0.13 or newer";
+        let why =
+            "SKIP LOCKED, JSON_TABLE and expressions as defaults are needed; take MySQL 8.0.13 or newer";
         (release < (8, 0, 13), why)
     };
     is_old.then_some(why)

@@ -53,7 +53,7 @@ statements! {
     Statement:
         insert find probe finish_one depth clear
         make_limit write_limit
-        letters last_burial count_letters lock_letters revive remove
+        letters last_burial count_letters
         facts lock_migration make_versions version note_version inspect allowed;
-    Script: reserve finish put_back bury extend lock_limit;
+    Script: reserve finish put_back bury extend lock_limit revive remove;
 }

@@ -1,13 +1,21 @@
--- Four ranges of the index, read in its order and left as soon as there is enough. The rows are locked
--- where they are found, inside; what is locked by others is passed over. What was taken is then known by
--- its token, and found by the end of its lease.
+-- First, without a lock, those that are due: four ranges of the index, read in its order and left as soon
+-- as there are enough, some more than wanted, since others may hold a few of them. Then these are locked one
+-- by one, and what is locked by others is passed over. To lock while a range is read would lock the row
+-- behind its end as well on MariaDB, and hide the first job of another queue from its workers. What was taken
+-- is then known by its token, and found by the end of its lease.
 SET @now = UTC_TIMESTAMP(6);
 SET @until = @now + INTERVAL :lease MICROSECOND;
 UPDATE (
-    SELECT id, available_at, reserved_at
-    FROM {jobs} FORCE INDEX (`{name}_fetch`)
-    WHERE queue = :queue AND priority IN (0, 1, 2, 3) AND available_at <= @now
-    ORDER BY priority, available_at, place
+    SELECT job.id, job.available_at, job.reserved_at
+    FROM (
+        SELECT id
+        FROM {jobs} FORCE INDEX (`{name}_fetch`)
+        WHERE queue = :queue AND priority IN (0, 1, 2, 3) AND available_at <= @now
+        ORDER BY priority, available_at, place
+        LIMIT :enough
+    ) AS seen
+    STRAIGHT_JOIN {jobs} AS job FORCE INDEX (PRIMARY)
+        ON job.id = seen.id AND job.queue = :queue AND job.available_at <= @now
     LIMIT :most
     FOR UPDATE SKIP LOCKED
 ) AS due
