@@ -9,6 +9,7 @@
 // Without a database the shared part has no caller: each dialect adds its feature here.
 #![cfg_attr(not(any(feature = "postgres", feature = "mysql")), allow(dead_code, unused_variables))]
 
+mod completions;
 mod config;
 mod connection;
 mod dead_letters;
@@ -24,6 +25,7 @@ mod mysql;
 mod names;
 mod open;
 mod place;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod push;
@@ -32,8 +34,12 @@ mod row;
 mod settle;
 mod subscription;
 mod take_log;
+mod transaction;
 mod wakes;
+mod within;
 
 pub use config::{DatabaseConfig, Notifications};
 pub use driver::DatabaseDriver;
 pub use open::DatabasePool;
+pub use transaction::DatabaseTransaction;
+pub use within::PushWithin;
