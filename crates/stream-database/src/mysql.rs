@@ -1,33 +1,36 @@
 //! MySQL and MariaDB: one round trip for nearly every step, looked at where PostgreSQL would tell.
 
+mod connect;
 mod dead;
 mod faults;
 mod insert;
 mod jobs;
 mod limits;
 mod list;
-mod pool;
 mod schema;
 mod script;
 mod session;
 mod statements;
+mod within;
 
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::MySqlPool;
+use sqlx::{MySql as My, MySqlConnection, MySqlPool};
 use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
 
 use self::{
-    session::{Server, Session},
+    session::{Sees, Server, Session},
     statements::Statements,
 };
 use crate::{
-    DatabaseConfig,
+    DatabaseConfig, DatabaseTransaction,
+    completions::Ticket,
     dialect::{Dialect, Limits, Pace},
-    fault::{Failure, Outcome},
+    fault::{Failure, Fault, Outcome},
     migration::Step,
     names::{Names, Quote},
+    pool::Pool,
     row::{Burial, Burials, Fenced, Key, Letter, Limited, Moved, NewRow, Next, PutBack, Row, Take},
     wakes::Wakes,
 };
@@ -47,7 +50,7 @@ const POLL_LONGEST: Duration = Duration::from_secs(1);
 
 /// A database of MySQL or MariaDB.
 pub(crate) struct MySql {
-    pool: MySqlPool,
+    pool: Pool<My>,
     session: Session,
     server: Server,
     config: DatabaseConfig,
@@ -60,33 +63,45 @@ pub(crate) struct MySql {
 impl MySql {
     /// The database at an address; it connects when it is first used.
     pub(crate) fn connect(url: &str, names: &Names, config: &DatabaseConfig) -> Result<Self> {
-        let server = Server::default();
-        let pool = pool::at(url, config, &server)?;
-        Ok(Self::new(pool, Session::Ours, server, names, config))
+        let options = connect::options(url)?;
+        let pool = Pool::own(options, Some(connect::greet), config, faults::connecting);
+        Ok(Self::new(pool, Session::Ours, names, config))
     }
 
     /// The database of a pool that the program has.
     pub(crate) fn of(pool: MySqlPool, names: &Names, config: &DatabaseConfig) -> Self {
-        Self::new(pool, Session::Theirs, Server::default(), names, config)
+        Self::new(Pool::programs(pool, faults::connecting), Session::Theirs, names, config)
     }
 
-    fn new(
-        pool: MySqlPool,
-        session: Session,
-        server: Server,
-        names: &Names,
-        config: &DatabaseConfig,
-    ) -> Self {
+    fn new(pool: Pool<My>, session: Session, names: &Names, config: &DatabaseConfig) -> Self {
         let names = names.quoted_by(Quote::Backtick);
         Self {
             pool,
             session,
-            server,
+            server: Server::default(),
             config: config.clone(),
             plain_name: names.plain(),
             sql: Statements::of(&names),
             steps: schema::steps(&names),
         }
+    }
+
+    /// Takes one step on a connection to a server that is known to keep what is promised.
+    async fn with<T>(&self, step: impl AsyncFnOnce(&mut MySqlConnection) -> Outcome<T>) -> Outcome<T> {
+        let checked = async |connection: &mut MySqlConnection| {
+            self.server.ensure(connection, &self.sql).await?;
+            step(connection).await
+        };
+        let outcome = self.pool.with(checked).await;
+        if outcome.as_ref().is_err_and(|failure| matches!(failure.fault, Fault::Away | Fault::InDoubt)) {
+            self.server.forget();
+        }
+        outcome
+    }
+
+    /// How a transaction begins that changes what it finds.
+    fn begin(&self) -> &'static str {
+        self.session.begin(Sees::Committed)
     }
 }
 
@@ -122,84 +137,129 @@ impl Dialect for MySql {
     }
 
     async fn insert(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<bool>> {
-        let mut connection = self.connection().await?;
-        insert::insert(&mut connection, &self.sql, self.server.known(), queue, rows).await
+        self.with(async |connection| {
+            let facts = self.server.known();
+            insert::insert(connection, &self.sql, &self.sql.find, facts, queue, rows).await
+        })
+        .await
     }
 
     async fn find(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<Option<Pushed>>> {
-        insert::find(&mut *self.connection().await?, &self.sql, queue, rows).await
+        self.with(async |connection| insert::find(connection, &self.sql.find, queue, rows).await).await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<bool>> {
+        within::insert(transaction, &self.sql, self.server.known(), queue, rows).await
+    }
+
+    async fn find_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<Option<Pushed>>> {
+        within::find(transaction, &self.sql, queue, rows).await
+    }
+
+    async fn finish_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        key: Key,
+    ) -> Outcome<Option<Ticket>> {
+        within::finish(transaction, &self.sql, queue, key).await
+    }
+
+    async fn have_committed(&self, tickets: &[Ticket]) -> Outcome<Vec<bool>> {
+        self.with(async |connection| within::have_committed(connection, &self.sql, tickets).await).await
     }
 
     async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
         let script = jobs::reserve(&self.sql, queue, take);
-        jobs::taken(&script.alone_seeing_all(&mut self.connection().await?, self.session).await?)
+        let begin = self.session.begin(Sees::All);
+        jobs::taken(&self.with(async |connection| script.alone(connection, begin).await).await?)
     }
 
     async fn reserve_limited(&self, queue: &str, take: Take, limit: RateLimit) -> Outcome<Limited> {
-        let mut connection = self.connection().await?;
-        limits::reserve(&mut connection, self.session, &self.sql, queue, take, limit).await
+        let begin = self.begin();
+        self.with(async |connection| limits::reserve(connection, begin, &self.sql, queue, take, limit).await)
+            .await
     }
 
     async fn probe(&self, queues: &[&str]) -> Outcome<Vec<Next>> {
-        jobs::probe(&mut *self.connection().await?, &self.sql, queues).await
+        self.with(async |connection| jobs::probe(connection, &self.sql, queues).await).await
     }
 
     async fn finish(&self, queue: &str, keys: &[Key]) -> Outcome<Vec<Fenced>> {
-        jobs::finish(&mut self.connection().await?, self.session, &self.sql, queue, keys).await
+        let begin = self.begin();
+        self.with(async |connection| jobs::finish(connection, begin, &self.sql, queue, keys).await).await
     }
 
     async fn put_back(&self, queue: &str, rows: &[PutBack<'_>]) -> Outcome<Vec<Fenced>> {
-        jobs::put_back(&mut self.connection().await?, self.session, &self.sql, queue, rows).await
+        let begin = self.begin();
+        self.with(async |connection| jobs::put_back(connection, begin, &self.sql, queue, rows).await).await
     }
 
     async fn bury(&self, queue: &str, burials: &[Burial<'_>]) -> Outcome<Vec<Fenced>> {
-        dead::bury(&mut self.connection().await?, self.session, &self.sql, queue, burials).await
+        let begin = self.begin();
+        self.with(async |connection| dead::bury(connection, begin, &self.sql, queue, burials).await).await
     }
 
     async fn extend(&self, queue: &str, keys: &[Key], lease: Duration) -> Outcome<Vec<Fenced>> {
-        jobs::extend(&mut self.connection().await?, self.session, &self.sql, queue, keys, lease).await
+        let begin = self.begin();
+        self.with(async |connection| jobs::extend(connection, begin, &self.sql, queue, keys, lease).await)
+            .await
     }
 
     async fn depth(&self, queue: &str) -> Outcome<Depth> {
-        jobs::depth(&mut *self.connection().await?, &self.sql, queue).await
+        self.with(async |connection| jobs::depth(connection, &self.sql, queue).await).await
     }
 
     async fn clear(&self, queue: &str, max: usize) -> Outcome<u64> {
-        jobs::clear(&mut *self.connection().await?, &self.sql, queue, max).await
+        self.with(async |connection| jobs::clear(connection, &self.sql, queue, max).await).await
     }
 
     async fn letters(&self, queue: &str, after: i64, limit: usize) -> Outcome<Vec<Letter>> {
-        dead::letters(&mut *self.connection().await?, &self.sql, queue, after, limit).await
+        self.with(async |connection| dead::letters(connection, &self.sql, queue, after, limit).await).await
     }
 
     async fn last_burial(&self, queue: &str) -> Outcome<Option<i64>> {
-        dead::last_burial(&mut *self.connection().await?, &self.sql, queue).await
+        self.with(async |connection| dead::last_burial(connection, &self.sql, queue).await).await
     }
 
     async fn revive(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
-        dead::revive(&mut self.connection().await?, self.session, &self.sql, queue, burials).await
+        let begin = self.begin();
+        self.with(async |connection| dead::revive(connection, begin, &self.sql, queue, burials).await).await
     }
 
     async fn remove(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
-        dead::remove(&mut self.connection().await?, self.session, &self.sql, queue, burials).await
+        let begin = self.begin();
+        self.with(async |connection| dead::remove(connection, begin, &self.sql, queue, burials).await).await
     }
 
     async fn count_letters(&self, queue: &str) -> Outcome<u64> {
-        dead::count(&mut *self.connection().await?, &self.sql, queue).await
+        self.with(async |connection| dead::count(connection, &self.sql, queue).await).await
     }
 
     async fn version(&self) -> Outcome<u32> {
-        schema::version(&mut *self.connection().await?, &self.sql).await
+        self.with(async |connection| schema::version(connection, &self.sql).await).await
     }
 
     async fn migrate(&self) -> Outcome<u32> {
         let patience = self.config.call_timeout / 2;
-        let connection = self.connection().await?;
-        schema::migrate(connection, &self.sql, &self.plain_name, &self.steps, patience).await
+        // Not given back: it holds a lock that ends with it.
+        let mut connection = self.pool.borrow().await?;
+        self.server.ensure(&mut connection, &self.sql).await?;
+        schema::migrate(&mut connection, &self.sql, &self.plain_name, &self.steps, patience).await
     }
 
     async fn inspect(&self) -> Outcome<Vec<Finding>> {
-        schema::inspect(&mut *self.connection().await?, &self.sql).await
+        self.with(async |connection| schema::inspect(connection, &self.sql).await).await
     }
 
     async fn listen(&self, _: &Wakes) -> Failure {
@@ -207,8 +267,6 @@ impl Dialect for MySql {
     }
 
     async fn close(&self) {
-        if self.session == Session::Ours {
-            pool::close(&self.pool).await;
-        }
+        self.pool.close().await;
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Names {
 }
 
 /// What a database puts around names.
+#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Quote {
     /// As the standard has it.
@@ -47,6 +48,7 @@ impl Names {
     }
 
     /// The same names for a database that quotes in another way.
+    #[cfg(feature = "mysql")]
     pub(crate) fn quoted_by(&self, quote: Quote) -> Self {
         Self { quote, ..self.clone() }
     }
@@ -61,7 +63,7 @@ impl Names {
 
     /// Puts the names into SQL and takes the comments out.
     ///
-    /// `{jobs}`, `{dead}`, `{limits}` and `{versions}` are the four tables, with their schema. `{name}` is
+    /// `{jobs}`, `{dead}`, `{limits}`, `{versions}` and `{done}` are the tables, with their schema. `{name}` is
     /// the bare name of the table of jobs, for the names of indexes: write it inside quotes, such as
     /// `"{name}_fetch"`. A comment is a line that begins with `--`.
     pub(crate) fn render(&self, sql: &str) -> Arc<str> {
@@ -72,6 +74,7 @@ impl Names {
             .replace("{dead}", &table("_dead"))
             .replace("{limits}", &table("_limits"))
             .replace("{versions}", &table("_versions"))
+            .replace("{done}", &table("_done"))
             .replace("{name}", &self.table)
             .trim()
             .into()

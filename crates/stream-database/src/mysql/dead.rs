@@ -1,13 +1,12 @@
 //! The table of dead letters.
 
-use sqlx::{MySql as My, MySqlConnection, Row as _, mysql::MySqlRow, pool::PoolConnection};
+use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
     faults::running,
     jobs::{applied, count as most, job_id},
     list::List,
     script::{Filled, Literal, Script},
-    session::Session,
     statements::Statements,
 };
 use crate::{
@@ -16,8 +15,8 @@ use crate::{
 };
 
 pub(super) async fn bury(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     burials: &[Burial<'_>],
@@ -28,7 +27,7 @@ pub(super) async fn bury(
         ("ended", Literal::Rows(&list)),
         ("errors", Literal::Bytes(&errors)),
     ]);
-    applied(burials.len(), &script.alone(connection, session).await?)
+    applied(burials.len(), &script.alone(connection, begin).await?)
 }
 
 pub(super) async fn letters(
@@ -63,24 +62,24 @@ pub(super) async fn last_burial(
 }
 
 pub(super) async fn revive(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     burials: Burials,
 ) -> Outcome<Moved> {
     // A job that comes in the way meanwhile makes it a conflict: then all is undone and done again.
-    moved(&over(&sql.revive, queue, burials).alone(connection, session).await?)
+    moved(&over(&sql.revive, queue, burials).alone(connection, begin).await?)
 }
 
 pub(super) async fn remove(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     burials: Burials,
 ) -> Outcome<Moved> {
-    moved(&over(&sql.remove, queue, burials).alone(connection, session).await?)
+    moved(&over(&sql.remove, queue, burials).alone(connection, begin).await?)
 }
 
 fn over(script: &Script, queue: &str, burials: Burials) -> Filled {

@@ -10,7 +10,7 @@ use super::{
     jobs::job_id,
     list::List,
     session::Facts,
-    statements::Statements,
+    statements::{Statement, Statements},
 };
 use crate::{
     dialect::found,
@@ -26,6 +26,7 @@ const HEAD_BYTES: usize = 4 * 1024;
 pub(super) async fn insert(
     connection: &mut MySqlConnection,
     sql: &Statements,
+    find_sql: &Statement,
     facts: Option<Facts>,
     queue: &str,
     rows: &[NewRow<'_>],
@@ -37,7 +38,7 @@ pub(super) async fn insert(
             let free: HashSet<usize> = free.into_iter().collect();
             return Ok((0..rows.len()).map(|at| free.contains(&at)).collect());
         }
-        let found = find(connection, sql, queue, rows).await?;
+        let found = find(connection, find_sql, queue, rows).await?;
         free = without(rows, &found);
     }
     if free.len() < rows.len() {
@@ -83,12 +84,12 @@ async fn store(
 
 pub(super) async fn find(
     connection: &mut MySqlConnection,
-    sql: &Statements,
+    sql: &Statement,
     queue: &str,
     rows: &[NewRow<'_>],
 ) -> Outcome<Vec<Option<Pushed>>> {
     let list = List::to_find(rows.iter().map(|row| (&row.id.as_bytes()[..], row.unique_key)));
-    let query = sql.find.query().bind(queue).bind(queue).bind(queue).bind(list.as_str());
+    let query = sql.query().bind(queue).bind(queue).bind(queue).bind(list.as_str());
     let answers = query.fetch_all(connection).await.map_err(running)?;
     let answer = |(row, answer): (&NewRow<'_>, &sqlx::mysql::MySqlRow)| {
         let is = |name| answer.try_get::<bool, _>(name).map_err(running);

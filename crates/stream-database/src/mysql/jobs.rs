@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::{MySql as My, MySqlConnection, Row as _, mysql::MySqlRow, pool::PoolConnection};
+use sqlx::{MySqlConnection, Row as _, mysql::MySqlRow};
 use stream_core::{Depth, JobId};
 
 use super::{
     faults::running,
     list::List,
     script::{Filled, Literal},
-    session::Session,
     statements::Statements,
 };
 use crate::{
@@ -53,8 +52,8 @@ pub(super) async fn probe(
 }
 
 pub(super) async fn finish(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     keys: &[Key],
@@ -64,7 +63,7 @@ pub(super) async fn finish(
     }
     let list = List::keys(keys);
     let script = sql.finish.filled(&[("queue", Literal::Name(queue)), ("ended", Literal::Rows(&list))]);
-    applied(keys.len(), &script.alone(connection, session).await?)
+    applied(keys.len(), &script.alone(connection, begin).await?)
 }
 
 async fn finish_one(
@@ -79,8 +78,8 @@ async fn finish_one(
 }
 
 pub(super) async fn put_back(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     rows: &[PutBack<'_>],
@@ -91,12 +90,12 @@ pub(super) async fn put_back(
         ("ended", Literal::Rows(&list)),
         ("errors", Literal::Bytes(&errors)),
     ]);
-    applied(rows.len(), &script.alone(connection, session).await?)
+    applied(rows.len(), &script.alone(connection, begin).await?)
 }
 
 pub(super) async fn extend(
-    connection: &mut PoolConnection<My>,
-    session: Session,
+    connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     keys: &[Key],
@@ -116,7 +115,7 @@ pub(super) async fn extend(
             _ => Fenced::Applied,
         })
     };
-    script.alone(connection, session).await?.iter().map(answer).collect()
+    script.alone(connection, begin).await?.iter().map(answer).collect()
 }
 
 pub(super) async fn depth(connection: &mut MySqlConnection, sql: &Statements, queue: &str) -> Outcome<Depth> {

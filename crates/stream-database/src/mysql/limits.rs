@@ -3,7 +3,12 @@
 use sqlx::{MySqlConnection, Row as _};
 use stream_core::RateLimit;
 
-use super::{faults::running, jobs, script::Literal, session::Session, statements::Statements};
+use super::{
+    faults::running,
+    jobs,
+    script::{Literal, undone},
+    statements::Statements,
+};
 use crate::{
     fault::Outcome,
     row::{Limited, Take},
@@ -12,26 +17,47 @@ use crate::{
 
 pub(super) async fn reserve(
     connection: &mut MySqlConnection,
-    session: Session,
+    begin: &'static str,
+    sql: &Statements,
+    queue: &str,
+    take: Take,
+    limit: RateLimit,
+) -> Outcome<Limited> {
+    // Nothing is lost with a transaction that did not begin.
+    execute(connection, begin).await?;
+    match take_under(connection, sql, queue, take, limit).await {
+        Ok(limited) => {
+            execute(connection, "COMMIT").await?;
+            Ok(limited)
+        }
+        Err(failure) => Err(undone(connection, failure).await),
+    }
+}
+
+async fn take_under(
+    connection: &mut MySqlConnection,
     sql: &Statements,
     queue: &str,
     mut take: Take,
     limit: RateLimit,
 ) -> Outcome<Limited> {
-    let mut transaction = session.transaction(connection).await?;
-    let (mut log, now) = lock(&mut transaction, sql, queue).await?;
+    let (mut log, now) = lock(connection, sql, queue).await?;
     take.max_jobs = take.max_jobs.min(log.permits(limit, now));
     let rows = match take.max_jobs {
         0 => Vec::new(),
-        _ => jobs::taken(&jobs::reserve(sql, queue, take).within(&mut transaction).await?)?,
+        _ => jobs::taken(&jobs::reserve(sql, queue, take).within(connection).await?)?,
     };
     if !rows.is_empty() {
         log.note(rows.len(), limit, now);
         let write = sql.write_limit.query().bind(log.to_bytes()).bind(queue);
-        write.execute(&mut *transaction).await.map_err(running)?;
+        write.execute(connection).await.map_err(running)?;
     }
-    transaction.commit().await.map_err(running)?;
     Ok(Limited { rows, wait: log.wait(limit, now) })
+}
+
+async fn execute(connection: &mut MySqlConnection, sql: &'static str) -> Outcome<()> {
+    sqlx::raw_sql(sql).execute(connection).await.map_err(running)?;
+    Ok(())
 }
 
 /// Locks the queue's log until the transaction ends; the log, and the time after that.

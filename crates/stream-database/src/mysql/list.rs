@@ -69,6 +69,11 @@ impl List {
         Self(format!("[\"{}\"]", names.join("\",\"")))
     }
 
+    pub(super) fn numbers(numbers: &[i64]) -> Self {
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        Self(format!("[{}]", numbers.join(",")))
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

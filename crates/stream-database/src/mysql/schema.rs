@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, MySql as My, MySqlConnection, Row as _, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 use stream_core::Finding;
 
 use super::{
@@ -55,9 +55,9 @@ pub(super) async fn version(connection: &mut MySqlConnection, sql: &Statements) 
     }
 }
 
-/// Under a lock that ends with the connection.
+/// Under a lock that ends with the connection: it is not to be used for anything else after this.
 pub(super) async fn migrate(
-    mut connection: PoolConnection<My>,
+    connection: &mut MySqlConnection,
     sql: &Statements,
     name: &str,
     steps: &[Step],
@@ -65,12 +65,10 @@ pub(super) async fn migrate(
 ) -> Outcome<u32> {
     let last = steps.last().map_or(0, |step| step.version);
     // Who may not create tables can still use those that are there.
-    let found = version(&mut connection, sql).await?;
+    let found = version(connection, sql).await?;
     if found >= last {
         return Ok(found);
     }
-    // However this ends, the lock ends with it.
-    connection.close_on_drop();
     let seconds = i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
     let lock = sql.lock_migration.query().bind(name).bind(seconds.clamp(1, 3_600));
     let row = lock.fetch_one(&mut *connection).await.map_err(running)?;
@@ -78,7 +76,7 @@ pub(super) async fn migrate(
         return Err(Failure::new(Fault::Away, "another program is changing the tables"));
     }
     sql.make_versions.query().execute(&mut *connection).await.map_err(running)?;
-    let found = version(&mut connection, sql).await?;
+    let found = version(connection, sql).await?;
     for step in steps.iter().filter(|step| step.version > found) {
         for statement in &step.statements {
             let statement = sqlx::raw_sql(AssertSqlSafe(statement.clone()));

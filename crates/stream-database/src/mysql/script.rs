@@ -6,14 +6,10 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use sqlx::{AssertSqlSafe, MySql as My, MySqlConnection, mysql::MySqlRow, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, MySqlConnection, mysql::MySqlRow};
 
-use super::{
-    faults::running,
-    list::List,
-    session::{Sees, Session},
-};
-use crate::fault::Outcome;
+use super::{faults::running, list::List};
+use crate::fault::{Failure, Fault, Outcome};
 
 /// Statements from one file, with slots such as `:queue` for what changes from call to call.
 #[derive(Debug)]
@@ -77,38 +73,29 @@ impl Filled {
     /// server has the whole text before it begins.
     pub(super) async fn alone(
         self,
-        connection: &mut PoolConnection<My>,
-        session: Session,
+        connection: &mut MySqlConnection,
+        begin: &'static str,
     ) -> Outcome<Vec<MySqlRow>> {
-        self.after(session.begin(Sees::Committed), connection).await
-    }
-
-    /// As `alone`, where what others are about to commit is to be seen.
-    pub(super) async fn alone_seeing_all(
-        self,
-        connection: &mut PoolConnection<My>,
-        session: Session,
-    ) -> Outcome<Vec<MySqlRow>> {
-        self.after(session.begin(Sees::All), connection).await
-    }
-
-    async fn after(self, begin: &str, connection: &mut PoolConnection<My>) -> Outcome<Vec<MySqlRow>> {
         let text = format!("{begin};\n{};\nCOMMIT", self.0);
-        match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut **connection).await {
+        match sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut *connection).await {
             Ok(rows) => Ok(rows),
-            Err(error) => {
-                // The statements before the one that failed are not undone by its failure.
-                if sqlx::raw_sql("ROLLBACK").execute(&mut **connection).await.is_err() {
-                    connection.close_on_drop();
-                }
-                Err(running(error))
-            }
+            Err(error) => Err(undone(connection, running(error)).await),
         }
     }
 
     /// Sends it inside a transaction that has begun.
     pub(super) async fn within(self, connection: &mut MySqlConnection) -> Outcome<Vec<MySqlRow>> {
         sqlx::raw_sql(AssertSqlSafe(self.0)).fetch_all(connection).await.map_err(running)
+    }
+}
+
+/// Undoes what was begun before the statement that failed: its failure alone does not.
+pub(super) async fn undone(connection: &mut MySqlConnection, failure: Failure) -> Failure {
+    match sqlx::raw_sql("ROLLBACK").execute(connection).await {
+        Ok(_) => failure,
+        // With the connection the transaction is gone as well, and the pool closes it.
+        Err(_) if failure.fault == Fault::InDoubt => failure,
+        Err(_) => Failure { fault: Fault::Away, ..failure },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sqlx::{Connection, MySql as My, MySqlConnection, Row as _, Transaction};
+use sqlx::{MySqlConnection, Row as _};
 
 use super::{
     faults::{connecting, running},
@@ -43,15 +43,9 @@ impl Session {
             }
         }
     }
-
-    /// Begins a transaction of several round trips, which is undone when it is dropped.
-    pub(super) async fn transaction(self, connection: &mut MySqlConnection) -> Outcome<Transaction<'_, My>> {
-        // Nothing is lost with a transaction that did not begin.
-        connection.begin_with(self.begin(Sees::Committed)).await.map_err(connecting)
-    }
 }
 
-/// What a server says of itself, asked once for each new connection of ours, once for a pool of the program.
+/// What a server says of itself, asked once until a connection to it is lost.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Server(Arc<Mutex<Option<Facts>>>);
 
@@ -63,7 +57,7 @@ pub(super) struct Facts {
 }
 
 impl Server {
-    /// Another server may answer from now on.
+    /// Another server may answer from now on, or the same with other settings.
     pub(super) fn forget(&self) {
         *locked(&self.0) = None;
     }

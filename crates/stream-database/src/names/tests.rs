@@ -1,6 +1,6 @@
 //! What names are taken, and how they are put into SQL.
 
-use super::{Names, Quote};
+use super::Names;
 
 #[test]
 fn names_are_quoted_and_comments_taken_out() {
@@ -11,7 +11,13 @@ fn names_are_quoted_and_comments_taken_out() {
         "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
     );
     assert_eq!(names.plain(), "work.app_jobs");
-    assert_eq!(&*names.quoted_by(Quote::Backtick).render("{limits}"), "`work`.`app_jobs_limits`");
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn names_are_quoted_as_the_database_has_it() {
+    let names = Names::new(Some("work"), "app_", "jobs").unwrap().quoted_by(super::Quote::Backtick);
+    assert_eq!(&*names.render("{limits}"), "`work`.`app_jobs_limits`");
 }
 
 #[test]

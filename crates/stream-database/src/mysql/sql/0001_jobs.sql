@@ -48,3 +48,9 @@ CREATE TABLE IF NOT EXISTS {limits} (
     queue VARCHAR(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     log MEDIUMBLOB NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
+-- One row for each delivery that was ended in a transaction of the program: it is there if that was committed.
+CREATE TABLE IF NOT EXISTS {done} (
+    ticket BIGINT NOT NULL PRIMARY KEY,
+    ended_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    KEY `{name}_done_ended_at` (ended_at)
+) ENGINE = InnoDB;

@@ -9,4 +9,7 @@ EXPLAIN UPDATE {dead} SET lost = 0 WHERE queue = '';
 EXPLAIN DELETE FROM {dead} WHERE queue = '';
 EXPLAIN SELECT 1 FROM {limits} WHERE queue = '';
 EXPLAIN INSERT INTO {limits} (queue) VALUES ('');
-EXPLAIN UPDATE {limits} SET log = '' WHERE queue = ''
+EXPLAIN UPDATE {limits} SET log = '' WHERE queue = '';
+EXPLAIN SELECT 1 FROM {done} WHERE ticket = 0;
+EXPLAIN INSERT INTO {done} (ticket) VALUES (0);
+EXPLAIN DELETE FROM {done} WHERE ticket = 0

@@ -51,6 +51,6 @@ impl Own {
     }
 
     pub(crate) async fn drop_tables(&self) {
-        self.run("DROP TABLE {jobs}, {jobs}_dead, {jobs}_limits, {jobs}_versions").await;
+        self.run("DROP TABLE {jobs}, {jobs}_dead, {jobs}_limits, {jobs}_versions, {jobs}_done").await;
     }
 }
