@@ -221,7 +221,8 @@ impl Dialect for MySql {
     }
 
     async fn clear(&self, queue: &str, max: usize) -> Outcome<u64> {
-        self.with(async |connection| jobs::clear(connection, &self.sql, queue, max).await).await
+        let begin = self.begin();
+        self.with(async |connection| jobs::clear(connection, begin, &self.sql, queue, max).await).await
     }
 
     async fn letters(&self, queue: &str, after: i64, limit: usize) -> Outcome<Vec<Letter>> {

@@ -17,6 +17,9 @@ use crate::{
     row::{Fenced, Key, Next, PutBack, Row, Take},
 };
 
+/// Rows of one step of `clear`, whose ids are one value of the server.
+const CLEARED: u64 = 2_000;
+
 /// What takes rows: to be sent alone, or inside a transaction.
 pub(super) fn reserve(sql: &Statements, queue: &str, take: Take) -> Filled {
     sql.reserve.filled(&[
@@ -129,13 +132,27 @@ pub(super) async fn depth(connection: &mut MySqlConnection, sql: &Statements, qu
 
 pub(super) async fn clear(
     connection: &mut MySqlConnection,
+    begin: &'static str,
     sql: &Statements,
     queue: &str,
     max: usize,
 ) -> Outcome<u64> {
-    let query =
-        sql.clear.query().bind(queue).bind(count(enough(max))).bind(queue).bind(count(max)).bind(queue);
-    Ok(query.execute(connection).await.map_err(running)?.rows_affected())
+    let (mut gone, max) = (0, max as u64);
+    while gone < max {
+        let most = CLEARED.min(max - gone);
+        let slots = [("queue", Literal::Name(queue)), ("most", Literal::Number(most.cast_signed()))];
+        let rows = sql.clear.filled(&slots).alone(connection, begin).await?;
+        let number = |name| -> Outcome<u64> {
+            let row = rows.last().ok_or_else(|| running(sqlx::Error::RowNotFound))?;
+            Ok(row.try_get::<i64, _>(name).map_err(running)?.unsigned_abs())
+        };
+        gone += number("gone")?;
+        // Of those that were passed over the next look would see nothing but them.
+        if number("seen")? < most || number("gone")? == 0 {
+            break;
+        }
+    }
+    Ok(gone)
 }
 
 /// An answer for each of `count` items, from the places of those that were changed.

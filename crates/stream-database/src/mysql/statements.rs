@@ -51,9 +51,9 @@ macro_rules! statements {
 
 statements! {
     Statement:
-        insert find find_in probe finish_one depth clear
+        insert find find_in probe finish_one depth
         make_limit write_limit note_done have_committed forget_done
         letters last_burial count_letters
         facts lock_migration make_versions version note_version inspect allowed;
-    Script: reserve finish put_back bury extend lock_limit revive remove;
+    Script: reserve clear finish put_back bury extend lock_limit revive remove;
 }

@@ -4,3 +4,6 @@ mod config;
 
 #[cfg(feature = "postgres")]
 mod postgres;
+
+#[cfg(feature = "mysql")]
+mod mysql;

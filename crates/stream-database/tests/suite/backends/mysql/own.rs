@@ -1,10 +1,10 @@
-//! Tables of one test alone, on the server that all share.
+//! Tables of one test alone, on the server that all share or on one of the test's own.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, MySqlPool};
 use stream_database::{DatabaseConfig, DatabaseDriver};
-use stream_testkit::service_url;
+use stream_testkit::{service_url, services::PrivateServer};
 
 use super::VARIABLE;
 
@@ -16,11 +16,29 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn new(test: &str) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         match service_url(VARIABLE) {
-            Ok(url) => {
-                let count = COUNT.fetch_add(1, Ordering::Relaxed);
-                Some(Self { url, prefix: format!("own{}_{count}_", std::process::id()) })
+            Ok(url) => Some(Self::at(url)),
+            Err(skip) => {
+                skip.report(test);
+                None
+            }
+        }
+    }
+
+    fn at(url: String) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self { url, prefix: format!("own{}_{count}_", std::process::id()) }
+    }
+
+    /// Tables on a server that only this test has, of the make that the others are on.
+    pub(crate) async fn private(test: &str) -> Option<(PrivateServer, Self)> {
+        let shared = Self::new(test)?;
+        let name = if shared.version().await.contains("MariaDB") { "mariadb" } else { "mysql" };
+        match tokio::task::block_in_place(|| PrivateServer::start(name)) {
+            Ok(server) => {
+                let url = server.variable(VARIABLE).to_owned();
+                Some((server, Self::at(url)))
             }
             Err(skip) => {
                 skip.report(test);
@@ -43,10 +61,20 @@ impl Own {
         driver
     }
 
+    async fn version(&self) -> String {
+        let pool = MySqlPool::connect(&self.url).await.unwrap();
+        let version = sqlx::query_scalar("SELECT VERSION()").fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        version
+    }
+
+    pub(crate) fn named(&self, sql: &str) -> String {
+        sql.replace("{jobs}", &format!("{}jobs", self.prefix))
+    }
+
     pub(crate) async fn run(&self, sql: &str) {
         let pool = MySqlPool::connect(&self.url).await.unwrap();
-        let sql = sql.replace("{jobs}", &format!("{}jobs", self.prefix));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(self.named(sql))).execute(&pool).await.unwrap();
         pool.close().await;
     }
 
