@@ -107,7 +107,8 @@ impl<DB: Database> Pool<DB> {
         Self { source: Source::Programs(pool), judge }
     }
 
-    /// How the connections are made.
+    /// How the connections are made: for one that is not for calls.
+    #[cfg(feature = "postgres")]
     pub(crate) fn options(&self) -> OptionsOf<DB> {
         match &self.source {
             Source::Own(own) => own.options.clone(),
