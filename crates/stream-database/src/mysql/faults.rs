@@ -9,7 +9,7 @@ const DUPLICATES: [u16; 2] = [1062, 1586];
 /// `ER_NO_SUCH_TABLE`.
 const NO_TABLE: u16 = 1146;
 /// Their texts quote what was to be stored: duplicates, wrong values, wrong strings, wrong dates.
-const QUOTING: [u16; 7] = [1062, 1292, 1366, 1367, 1411, 1525, 1586];
+const QUOTING: [u16; 8] = [1062, 1292, 1366, 1367, 1411, 1525, 1586, 3854];
 
 pub(super) fn connecting(error: sqlx::Error) -> Failure {
     failure(error, Moment::Connecting)
@@ -86,7 +86,7 @@ fn judge(said: &dyn DatabaseError) -> Fault {
 fn general(number: u16) -> Fault {
     match number {
         // No value for a column, wrong value, wrong string, trigger's signal, check (MySQL).
-        1364 | 1366 | 1411 | 1525 | 1643 | 1644 | 3819 => Fault::Refused,
+        1364 | 1366 | 1411 | 1525 | 1643 | 1644 | 3819 | 3854 => Fault::Refused,
         _ => Fault::Unexpected,
     }
 }

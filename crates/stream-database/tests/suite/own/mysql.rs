@@ -7,7 +7,7 @@ mod transaction;
 use std::{slice, time::Duration};
 
 use sqlx::{AssertSqlSafe, MySqlPool, mysql::MySqlPoolOptions};
-use stream_core::{Draft, Driver, ErrorKind, NewJob, QueueName, Reserve, Subscription};
+use stream_core::{Delivery, Draft, Driver, ErrorKind, NewJob, QueueName, Reserve, Subscription};
 use stream_database::DatabaseDriver;
 use tokio::{
     task::JoinHandle,
@@ -133,6 +133,31 @@ async fn an_extend_does_not_wait_for_a_row_that_the_handler_has_locked() {
     answers.remove(0).unwrap();
     handler.rollback().await.unwrap();
     driver.extend(&queue, &deliveries, Duration::from_secs(30)).await.remove(0).unwrap();
+    pool.close().await;
+    own.drop_tables().await;
+}
+
+#[tokio::test]
+async fn a_reserve_passes_over_a_row_that_another_transaction_holds() {
+    let name = "own::mysql::a_reserve_passes_over_a_row_that_another_transaction_holds";
+    let Some(own) = Own::new(name) else { return };
+    let driver = own.migrated().await;
+    let jobs = [job(), job()];
+    driver.push(&queue(), &jobs).await;
+    let pool = MySqlPool::connect(&own.url).await.unwrap();
+    let mut other = pool.begin().await.unwrap();
+    let lock = own.named("SELECT 1 FROM {jobs} WHERE id = ? FOR UPDATE");
+    let lock = sqlx::query(AssertSqlSafe(lock)).bind(jobs[0].envelope.id.as_bytes().to_vec());
+    lock.execute(&mut *other).await.unwrap();
+
+    let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
+    let (queue, request) = (queue(), Reserve::new(2).lease(LONG));
+    let reserve = subscription.reserve(&queue, request);
+    let taken = timeout(NOT_LATER / 2, reserve).await.expect("it does not wait").unwrap();
+
+    assert_eq!(taken.iter().map(Delivery::id).collect::<Vec<_>>(), [Some(jobs[1].envelope.id)]);
+    other.rollback().await.unwrap();
+    assert_eq!(subscription.reserve(&queue, request).await.unwrap().len(), 1);
     pool.close().await;
     own.drop_tables().await;
 }

@@ -69,6 +69,21 @@ async fn a_unique_index_that_is_not_ours_names_the_job_and_not_its_values() {
     own.drop_tables().await;
 }
 
+#[tokio::test]
+async fn a_value_that_is_in_the_way_is_not_quoted() {
+    let Some(own) = Own::new("own::mysql::refused::a_value_that_is_in_the_way_is_not_quoted") else { return };
+    let driver = own.migrated().await;
+    // No envelope is text of this kind, and the server shows where it stops being it.
+    own.run("ALTER TABLE {jobs} MODIFY payload LONGTEXT CHARACTER SET utf8mb4 NOT NULL").await;
+
+    let job = Draft::named("x", &1).into_job().unwrap();
+    let error = driver.push(&queue(), &[job]).await.remove(0).unwrap_err();
+
+    assert_eq!(error.kind(), &ErrorKind::InvalidJob, "{error:?}");
+    assert!(!format!("{error:?}").contains(r"\x"), "{error:?}");
+    own.drop_tables().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_for_the_server_is_split_or_refused_by_name() {
     let name = "own::mysql::refused::a_message_that_is_too_large_for_the_server_is_split_or_refused_by_name";
