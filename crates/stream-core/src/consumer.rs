@@ -1,4 +1,4 @@
-//! The loop that works jobs: fetch, execute, settle; a lease keeper beside it.
+//! The loop that works jobs: fetch, execute, settle.
 
 mod ahead;
 mod builder;

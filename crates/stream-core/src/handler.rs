@@ -44,7 +44,7 @@ pub trait Handler<J>: Send + Sync + 'static {
     /// Runs one attempt of the job.
     fn handle(&self, job: J, cx: Context) -> impl Future<Output = JobResult> + Send;
 
-    /// Called after the job was buried, by the process that did.
+    /// Called after a burial, by the process that did it.
     ///
     /// At most once per burial; not after a crash in between, nor for a payload that is no `J`.
     fn failed(&self, job: J, error: &JobError, cx: Context) -> impl Future<Output = ()> + Send {

@@ -77,7 +77,7 @@ impl FromStr for JobId {
     }
 }
 
-/// Not for secrets: from the keys of the standard library's hash maps.
+/// Not for secrets: from the standard library's hash maps.
 pub(crate) fn random_bits() -> u64 {
     RandomState::new().hash_one(())
 }

@@ -58,7 +58,7 @@ impl QueueManager {
     /// The same manager with another default connection.
     ///
     /// # Errors
-    /// `Config` for an unknown name; it lists the known ones.
+    /// `Config` for an unknown name.
     pub fn connection(&self, name: &str) -> Result<Self> {
         self.find(Some(name))?;
         Ok(Self { default: Arc::from(name), ..self.clone() })

@@ -14,7 +14,7 @@ const VERSION: u64 = 1;
 pub(crate) const MAX_ATTEMPTS_DEFAULT: u32 = 25;
 /// The head of the map counts to 65,535.
 const FIELDS_MAX: u32 = 1_000;
-/// So that hostile bytes cannot exhaust the stack.
+/// Hostile bytes must not exhaust the stack.
 const DEPTH_MAX: usize = 32;
 /// Bytes of the head of the map.
 const HEAD: usize = 3;

@@ -1,4 +1,4 @@
-//! One queue of a consumer: what is in flight, and what waits for its settlement.
+//! One queue of a consumer.
 
 use std::{
     collections::BTreeMap,

@@ -85,7 +85,7 @@ fn is_renewed(one: &Finished, settled: &Arc<Delivery>) -> bool {
     one.work.cx().is_some_and(|cx| !cx.is_lost() && !Arc::ptr_eq(&cx.delivery(), settled))
 }
 
-/// Whether to ask again after this error, and with which outcome.
+/// Whether to ask again, and with which outcome.
 fn can_be_repeated(one: &mut Finished, error: &Error) -> bool {
     match error.kind() {
         ErrorKind::OutcomeUnknown => answer_is_lost(&one.work),

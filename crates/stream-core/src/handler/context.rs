@@ -38,7 +38,7 @@ pub(crate) struct Home {
     pub(crate) stop: CancellationToken,
 }
 
-pub(crate) const UNPOISONED: &str = "no code of the user runs under the lock";
+pub(crate) const UNPOISONED: &str = "no user code runs under the lock";
 
 impl Context {
     pub(crate) fn new(home: Arc<Home>, delivery: Arc<Delivery>) -> Self {
