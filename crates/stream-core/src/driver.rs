@@ -61,6 +61,9 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// double the job, never lose it. The id of a finished job is forgotten. A job whose unique key a
     /// waiting or reserved job holds is not stored and answered `Duplicate` with that job's id. A
     /// `Stored` job survives what the connection's durability settings promise.
+    ///
+    /// # Errors
+    /// `Unavailable`: not stored. `OutcomeUnknown`: perhaps stored, push it again.
     async fn push(&self, queue: &QueueName, jobs: &[NewJob]) -> Vec<Result<Pushed>>;
 
     /// Opens a consumer's place at these queues, be they there or not.
