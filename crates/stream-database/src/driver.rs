@@ -46,7 +46,7 @@ pub struct DatabaseDriver {
 }
 
 impl DatabaseDriver {
-    /// Makes a driver for the database at an address: `postgres://` or `postgresql://`.
+    /// Makes a driver for the database at an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://`.
     ///
     /// It connects when it is first used, so that a worker may start before its server.
     ///
