@@ -94,7 +94,7 @@ impl File {
             .busy_timeout(patience(config))
             .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
-        let pool = Pool::own(options.clone(), config, faults::connecting);
+        let pool = Pool::own(options.clone(), None, config, faults::connecting);
         Ok(Self::new(options, pool, Owner::Driver, config))
     }
 
@@ -130,7 +130,7 @@ impl File {
         let mut readers = locked(&self.readers);
         if self.owner == Owner::Driver && readers.file != file {
             if readers.file.is_some() {
-                let pool = Pool::own(self.options.clone(), &self.config, faults::connecting);
+                let pool = Pool::own(self.options.clone(), None, &self.config, faults::connecting);
                 readers.pool = Arc::new(pool);
             }
             readers.file = file;

@@ -5,6 +5,11 @@ mod postgres {
     stream_testkit::crash!(crate::backends::postgres::set_up);
 }
 
+#[cfg(feature = "mysql")]
+mod mysql {
+    stream_testkit::crash!(crate::backends::mysql::set_up);
+}
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     stream_testkit::crash!(crate::backends::sqlite::set_up);

@@ -2,5 +2,9 @@
 
 #[cfg(feature = "postgres")]
 mod postgres;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+
 #[cfg(feature = "sqlite")]
 mod sqlite;
