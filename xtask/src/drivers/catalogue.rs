@@ -85,7 +85,7 @@ const fn database(name: &'static str, services: &'static [&'static str], module:
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 6] = [
+pub(crate) const DRIVERS: [Driver; 9] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
@@ -95,6 +95,10 @@ pub(crate) const DRIVERS: [Driver; 6] = [
     alone("file", "stream-file-driver"),
     Driver { part: Part::Rest, ..alone("database", "stream-database") },
     database("postgres", &["postgres"], "postgres"),
+    database("mariadb", &["mariadb"], "mysql"),
+    database("sqlite", &[], "sqlite"),
+    // The same tests on MySQL itself, which only Debian's unstable release has.
+    Driver { standing: Standing::Extra, ..database("mysql", &["mysql"], "mysql") },
 ];
 
 /// The main row that a test belongs to.
