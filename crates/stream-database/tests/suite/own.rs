@@ -3,4 +3,4 @@
 mod config;
 
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
