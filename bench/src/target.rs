@@ -1,7 +1,9 @@
 //! What can be measured: a driver on its store, and the raw loop beside it. One module for each.
 
+mod mariadb;
 mod memory;
 mod postgres;
+mod sqlite;
 
 use std::{
     ops::Range,
@@ -169,7 +171,12 @@ pub(crate) trait RawLoop: Send + Sync {
 
 /// Every target that there is.
 pub(crate) fn all() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(memory::Memory), Arc::new(postgres::Postgres)]
+    vec![
+        Arc::new(memory::Memory),
+        Arc::new(postgres::Postgres),
+        Arc::new(mariadb::MariaDb),
+        Arc::new(sqlite::Sqlite),
+    ]
 }
 
 /// The targets with these names, or all.

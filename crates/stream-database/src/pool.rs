@@ -4,7 +4,9 @@
 //! for each call. It also takes back a connection whose call was given up, with the answer under way.
 
 use std::{
+    future::Future,
     ops::{Deref, DerefMut},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -31,6 +33,9 @@ const OLDEST: Duration = Duration::from_secs(30 * 60);
 const CLOSING: Duration = Duration::from_secs(5);
 
 type OptionsOf<DB> = <<DB as Database>::Connection as Connection>::Options;
+/// What is sent on a new connection of the driver's own, before it is lent.
+pub(crate) type Greeting<DB> = for<'c> fn(&'c mut <DB as Database>::Connection) -> Greeted<'c>;
+pub(crate) type Greeted<'c> = Pin<Box<dyn Future<Output = sqlx::Result<()>> + Send + 'c>>;
 
 /// Where connections come from.
 pub(crate) struct Pool<DB: Database> {
@@ -46,6 +51,7 @@ enum Source<DB: Database> {
 
 struct Own<DB: Database> {
     options: OptionsOf<DB>,
+    greeting: Option<Greeting<DB>>,
     size: u32,
     connect_timeout: Duration,
     /// One permit for each connection that may still be open.
@@ -82,11 +88,13 @@ impl<DB: Database> Pool<DB> {
     /// A pool of the driver's own, empty.
     pub(crate) fn own(
         options: OptionsOf<DB>,
+        greeting: Option<Greeting<DB>>,
         config: &DatabaseConfig,
         judge: fn(sqlx::Error) -> Failure,
     ) -> Self {
         let own = Own {
             options,
+            greeting,
             size: config.pool_size,
             connect_timeout: config.connect_timeout,
             free: Arc::new(Semaphore::new(config.pool_size as usize)),
@@ -99,7 +107,8 @@ impl<DB: Database> Pool<DB> {
         Self { source: Source::Programs(pool), judge }
     }
 
-    /// How the connections are made.
+    /// How the connections are made: for one that is not for calls.
+    #[cfg(feature = "postgres")]
     pub(crate) fn options(&self) -> OptionsOf<DB> {
         match &self.source {
             Source::Own(own) => own.options.clone(),
@@ -157,7 +166,11 @@ impl<DB: Database> Own<DB> {
                 return Ok(lend(connection, opened_at));
             }
         }
-        Ok(lend(self.options.connect().await?, Instant::now()))
+        let mut connection = self.options.connect().await?;
+        if let Some(greeting) = self.greeting {
+            greeting(&mut connection).await?;
+        }
+        Ok(lend(connection, Instant::now()))
     }
 
     fn give_back(&self, connection: DB::Connection, opened_at: Instant) {

@@ -62,7 +62,7 @@ impl Postgres {
     /// The database at an address; it connects when it is first used.
     pub(crate) fn connect(url: &str, names: &Names, config: &DatabaseConfig) -> Result<Self> {
         let options = connect::options(url)?;
-        Ok(Self::new(Pool::own(options, config, faults::connecting), names, config))
+        Ok(Self::new(Pool::own(options, None, config, faults::connecting), names, config))
     }
 
     /// The database of a pool that the program has.

@@ -17,6 +17,13 @@ fn names_are_quoted_and_comments_taken_out() {
     );
 }
 
+#[cfg(feature = "mysql")]
+#[test]
+fn names_are_quoted_as_the_database_has_it() {
+    let names = Names::new(Some("work"), "app_", "jobs").unwrap().quoted_by(super::Quote::Backtick);
+    assert_eq!(&*names.render("{limits}"), "`work`.`app_jobs_limits`");
+}
+
 #[test]
 fn a_name_that_is_not_plain_is_refused() {
     let long = "a".repeat(60);

@@ -4,3 +4,9 @@ mod config;
 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
