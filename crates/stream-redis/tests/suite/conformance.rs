@@ -1,0 +1,5 @@
+//! The conformance suite, once for each kind of server.
+
+mod single {
+    stream_testkit::conformance!(crate::backends::single);
+}

@@ -1,0 +1,5 @@
+//! The crash tier, once for each kind of server.
+
+mod single {
+    stream_testkit::crash!(crate::backends::single);
+}
