@@ -170,7 +170,7 @@ impl Bell {
             }
             let heard = match &ear {
                 Some(open) if open.is_open() => self.listen(open, &wanted).await,
-                _ => match Ear::open(&self.link).await {
+                _ => match Ear::open(&self.link, self.slot).await {
                     Ok(open) => self.listen(ear.insert(open), &wanted).await,
                     Err(_) => Heard::Failure,
                 },
@@ -292,9 +292,9 @@ struct Ear {
 }
 
 impl Ear {
-    async fn open(link: &Link) -> Result<Self> {
+    async fn open(link: &Link, slot: u16) -> Result<Self> {
         let at = At::reads("ready");
-        let live = link.blocking();
+        let live = link.blocking(slot, at).await?;
         live.until_connected(at, CALL).await?;
         let session = live.session();
         let call = CustomCommand::new_static("CLIENT", 0, false);

@@ -1,20 +1,47 @@
 //! Whether a server is fit, when it is connected to and when it is checked.
 
-use fred::types::Value;
+use fred::{
+    interfaces::{ClientLike, Resp3Frame as Frame},
+    types::{CustomCommand, Value, config::Server},
+};
 use stream_core::{ErrorKind, Finding, Result};
 
-use crate::{
-    Confirmation, Eviction,
-    call::{Connection, command},
-    error::At,
-    link::Live,
-    reply::Reply,
-};
+use crate::{Confirmation, Eviction, call::Connection, error::At, link::Live, reply::Reply};
 
 /// The oldest release whose scripts can say that they may run when the memory is full.
 const SERVER_MIN: u32 = 7;
-/// Any: who is asked is one server.
-const ANY_SLOT: u16 = 0;
+
+/// One server: the only one, or a master of a cluster.
+struct Node<'l> {
+    live: &'l Live,
+    server: Server,
+    at: At,
+}
+
+impl<'l> Node<'l> {
+    fn all(live: &'l Live, at: At) -> Vec<Self> {
+        live.client.active_connections().into_iter().map(|server| Self { live, server, at }).collect()
+    }
+
+    async fn ask(&self, name: &'static str, words: &[&'static str]) -> Result<Frame> {
+        let mut options = self.live.commands.options().clone();
+        options.cluster_node = Some(self.server.clone());
+        let call = CustomCommand::new_static(name, None, false);
+        let words = words.iter().map(|word| Value::from_static_str(word)).collect();
+        let answer = self.live.client.with_options(&options).custom_raw::<Value>(call, words).await;
+        answer.map_err(|error| self.at.failed(&error))
+    }
+
+    /// A setting; none where the server does not show it.
+    async fn setting(&self, name: &'static str) -> Result<Option<String>> {
+        let frame = self.ask("CONFIG", &["GET", name]).await?;
+        if frame.refusal().is_some() {
+            return Ok(None);
+        }
+        let found = frame.pairs().into_iter().find(|(key, _)| &key[..] == name.as_bytes());
+        Ok(found.map(|(_, value)| String::from_utf8_lossy(&value).into_owned()))
+    }
+}
 
 /// What a server says of itself.
 struct Info {
@@ -22,8 +49,8 @@ struct Info {
 }
 
 impl Info {
-    async fn ask(live: &Live, slot: u16, at: At) -> Result<Self> {
-        let frame = command(live, slot, "INFO", Vec::new()).await.map_err(|error| at.failed(&error))?;
+    async fn ask(node: &Node<'_>) -> Result<Self> {
+        let (frame, at) = (node.ask("INFO", &[]).await?, node.at);
         if let Some(said) = frame.refusal() {
             return Err(at.said(&said));
         }
@@ -48,16 +75,24 @@ impl Info {
 
 /// Refuses a server that cannot keep what is promised; called once for each connection.
 pub(crate) async fn judge(connection: &Connection, live: &Live, at: At) -> Result<()> {
+    // What reads can do no harm, and may be how somebody finds out.
     if !at.effect.is_write() {
         return Ok(());
     }
     let session = live.session();
-    let info = Info::ask(live, ANY_SLOT, at).await?;
+    for node in Node::all(live, at) {
+        ensure_fit(connection, &Info::ask(&node).await?, at)?;
+    }
+    live.note_judged(session);
+    Ok(())
+}
+
+fn ensure_fit(connection: &Connection, info: &Info, at: At) -> Result<()> {
     if info.release() < vec![SERVER_MIN] {
         let detail = format!("the server has version {}: take Redis 7 or Valkey", info.version());
         return Err(at.config(detail));
     }
-    if let Some(policy) = evicting(&info)
+    if let Some(policy) = evicting(info)
         && connection.config.eviction == Eviction::Refused
     {
         return Err(at.config(format!(
@@ -70,7 +105,6 @@ pub(crate) async fn judge(connection: &Connection, live: &Live, at: At) -> Resul
         let limit = format!("WAITAOF needs Redis 7.2, the server has {}", info.version());
         return Err(at.error(ErrorKind::Unsupported { feature: "confirmation on disk", limit }));
     }
-    live.note_judged(session);
     Ok(())
 }
 
@@ -78,17 +112,32 @@ fn evicting(info: &Info) -> Option<&str> {
     info.field("maxmemory_policy").filter(|policy| *policy != "noeviction")
 }
 
-/// What the owner of the server should know.
+/// What the owner of the server should know; of the nodes of a cluster each thing once.
 pub(crate) async fn findings(connection: &Connection) -> Result<Vec<Finding>> {
     let at = At::reads("check");
     let live = connection.link.connected(at).await?;
-    let info = Info::ask(&live, ANY_SLOT, at).await?;
+    let mut findings = Vec::new();
+    for node in Node::all(&live, at) {
+        let info = Info::ask(&node).await?;
+        let mut found = of_node(connection, &info);
+        found.extend(durability(&node, &info).await?);
+        if connection.link.is_cluster() {
+            found.extend(cluster_state(&node).await?);
+        }
+        let is_new = |finding: &Finding| !findings.contains(finding);
+        let new: Vec<Finding> = found.into_iter().filter(is_new).collect();
+        findings.extend(new);
+    }
+    Ok(findings)
+}
+
+fn of_node(connection: &Connection, info: &Info) -> Vec<Finding> {
     let mut findings = Vec::new();
     if info.release() < vec![SERVER_MIN] {
         let what = format!("the server has version {}", info.version());
         findings.push(Finding::severe(what, "take Redis 7 or Valkey"));
     }
-    if let Some(policy) = evicting(&info) {
+    if let Some(policy) = evicting(info) {
         let what =
             format!("maxmemory-policy is {policy}: the server throws jobs away when its memory is full");
         findings.push(Finding::severe(what, "set `maxmemory-policy noeviction`"));
@@ -102,15 +151,27 @@ pub(crate) async fn findings(connection: &Connection) -> Result<Vec<Finding>> {
         findings
             .push(Finding::severe("the server is part of a cluster, the address is of a single one", remedy));
     }
-    findings.extend(durability(&live, &info, at).await?);
-    Ok(findings)
+    findings
+}
+
+async fn cluster_state(node: &Node<'_>) -> Result<Option<Finding>> {
+    let state = Info {
+        text: node
+            .ask("CLUSTER", &["INFO"])
+            .await?
+            .bytes()
+            .map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned()),
+    };
+    let is_whole = state.field("cluster_state") == Some("ok");
+    let what = "the cluster does not serve all its slots";
+    Ok((!is_whole)
+        .then(|| Finding::severe(what, "see `CLUSTER INFO` and `CLUSTER NODES`; bring its masters up")))
 }
 
 /// What an acknowledged push means on this server.
-async fn durability(live: &Live, info: &Info, at: At) -> Result<Option<Finding>> {
+async fn durability(node: &Node<'_>, info: &Info) -> Result<Option<Finding>> {
     if info.field("aof_enabled") == Some("0") {
-        let saves = setting(live, "save", at).await?;
-        let what = match saves.as_deref() {
+        let what = match node.setting("save").await?.as_deref() {
             Some("") => "nothing is written to disk: a restart of the server loses all jobs",
             _ => {
                 "there is no append-only file: a crash of the server loses what came after its last snapshot"
@@ -123,7 +184,7 @@ async fn durability(live: &Live, info: &Info, at: At) -> Result<Option<Finding>>
         return Ok(Some(Finding::severe("the append-only file could not be written", remedy)));
     }
     let always = "set `appendfsync always` where no job may be lost";
-    Ok(match setting(live, "appendfsync", at).await?.as_deref() {
+    Ok(match node.setting("appendfsync").await?.as_deref() {
         Some("always") => None,
         Some("everysec") => Some(Finding::advice(
             "appendfsync is everysec: a crash of the machine can lose the last second",
@@ -135,16 +196,4 @@ async fn durability(live: &Live, info: &Info, at: At) -> Result<Option<Finding>>
         )),
         None => Some(Finding::advice("the server does not show its `appendfsync`", always)),
     })
-}
-
-/// A setting; none where the server does not show it.
-async fn setting(live: &Live, name: &'static str, at: At) -> Result<Option<String>> {
-    let arguments = vec![Value::from_static_str("GET"), Value::from_static_str(name)];
-    let frame = command(live, ANY_SLOT, "CONFIG", arguments).await.map_err(|error| at.failed(&error))?;
-    if frame.refusal().is_some() {
-        return Ok(None);
-    }
-    let bytes =
-        frame.pairs().into_iter().find_map(|(key, value)| (&key[..] == name.as_bytes()).then_some(value));
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

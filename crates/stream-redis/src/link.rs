@@ -11,13 +11,13 @@ use std::{
 use fred::{
     clients::{Client, WithOptions},
     error::ErrorKind as FredKind,
-    interfaces::{ClientLike, EventInterface},
+    interfaces::{ClientLike, ClusterInterface, EventInterface},
     types::{
         Builder, ClientState, ConnectHandle,
-        config::{Config, Options, ReconnectPolicy, Server, UnresponsiveConfig},
+        config::{Config, Options, ReconnectPolicy, Server, ServerConfig, UnresponsiveConfig},
     },
 };
-use stream_core::Result;
+use stream_core::{ErrorKind, Result};
 use tokio::{
     sync::broadcast::{Receiver, error::TryRecvError},
     time::{Instant, timeout, timeout_at},
@@ -112,10 +112,11 @@ impl Link {
         match &self.source {
             Source::Client(client) => Live::new(client.clone(), None, self.call_timeout),
             Source::Address(_) => {
-                let client = self.client(UnresponsiveConfig {
+                let unresponsive = UnresponsiveConfig {
                     max_timeout: Some(self.call_timeout),
                     interval: (self.call_timeout / 4).max(Duration::from_millis(10)),
-                });
+                };
+                let client = self.client(self.config(), unresponsive);
                 // Before it connects, or the first connection would go unnoticed.
                 let mut live = Live::new(client.clone(), None, self.call_timeout);
                 live.task = Some(client.connect());
@@ -125,18 +126,30 @@ impl Link {
     }
 
     /// A client of its own for a command that blocks, which no timeout of ours ends.
-    pub(crate) fn blocking(&self) -> Live {
-        let client = self.client(UnresponsiveConfig::default());
+    ///
+    /// In a cluster it is connected to the node that has the slot, and to no other.
+    pub(crate) async fn blocking(&self, slot: u16, at: At) -> Result<Live> {
+        let mut config = self.config();
+        if config.server.is_clustered() {
+            let cluster = self.connected(at).await?.client.cached_cluster_state();
+            let owner = cluster.as_ref().and_then(|cluster| cluster.get_server(slot).cloned());
+            let server = owner.ok_or_else(|| at.error(ErrorKind::Unavailable))?;
+            config.server = ServerConfig::Centralized { server };
+        }
+        let client = self.client(config, UnresponsiveConfig::default());
         let mut live = Live::new(client.clone(), None, Duration::ZERO);
         live.task = Some(client.connect());
-        live
+        Ok(live)
     }
 
-    fn client(&self, unresponsive: UnresponsiveConfig) -> Client {
-        let config = match &self.source {
+    fn config(&self) -> Config {
+        match &self.source {
             Source::Address(config) => (**config).clone(),
             Source::Client(client) => client.client_config(),
-        };
+        }
+    }
+
+    fn client(&self, config: Config, unresponsive: UnresponsiveConfig) -> Client {
         let mut policy = ReconnectPolicy::new_exponential(0, RECONNECT_FIRST_MS, RECONNECT_LONGEST_MS, 2);
         policy.set_jitter(RECONNECT_JITTER_MS);
         let mut builder = Builder::from_config(config);

@@ -25,13 +25,13 @@ end
 for at = 1, #found, 2 do
     local level, id = sub(found[at], 1, 1), sub(found[at], 2)
     local is_meant = ARGV[4] == '' or ARGV[4] == id
+    local note = call('HGET', notes, id)
     if is_meant and call('HEXISTS', jobs, id) == 0 then
         -- Its job was removed by hand: there is nothing to be made ready.
         call('ZREM', dead, found[at])
         call('HDEL', notes, id)
         call('HDEL', claims, id)
     elseif is_meant and claim(id) then
-        local note = call('HGET', notes, id)
         call('RPUSH', KEYS[7 + level], id)
         call('HSET', notes, id, struct.pack('>I4I4', 0, 0) .. (note and sub(note, 9) or ''))
         call('ZREM', dead, found[at])

@@ -10,20 +10,35 @@ local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local rings = false
 
-local function free_unique(id)
-    local key = call('HGET', claims, id)
-    if key and call('HGET', unique, key) == id then
-        call('HDEL', unique, key)
-    end
-end
-
-local function fail(id, attempts_more, error)
-    local note = call('HGET', notes, id)
+-- What is read of a job comes before anything is written: a wrong type shows here.
+local function read(id)
+    local note, key = call('HGET', notes, id), call('HGET', claims, id)
     local attempts, lost = 0, 0
     if note then
         attempts, lost = struct.unpack('>I4I4', note)
     end
-    call('HSET', notes, id, struct.pack('>I4I4', attempts + attempts_more, lost) .. 'e' .. error)
+    return {
+        attempts = attempts, lost = lost,
+        -- The unique key that the job still holds.
+        key = key and call('HGET', unique, key) == id and key,
+    }
+end
+
+local function write(id, attempts, lost, error)
+    call('HSET', notes, id, struct.pack('>I4I4', attempts, lost) .. 'e' .. error)
+end
+
+local function free_unique(job)
+    if job.key then
+        call('HDEL', unique, job.key)
+    end
+end
+
+local function forget(id, job)
+    free_unique(job)
+    call('HDEL', claims, id)
+    call('HDEL', jobs, id)
+    call('HDEL', notes, id)
 end
 
 local function put_back(level, id, after, push)
@@ -37,13 +52,11 @@ local function put_back(level, id, after, push)
     rings = rings or call('ZRANK', delayed, id) == 0
 end
 
-local function bury(level, id, error)
+local function bury(level, id)
     local last = call('ZRANGE', dead, -1, -1, 'WITHSCORES')[2]
     -- Each burial has a number of its own, in the order of the burials.
     local burial = last and math.max(now, tonumber(last) + 1) or now
     call('ZADD', dead, string.format('%.0f', burial), level .. id)
-    fail(id, 0, error)
-    free_unique(id)
 end
 
 local function settle(outcome, level, member, after, error)
@@ -51,21 +64,17 @@ local function settle(outcome, level, member, after, error)
     if not call('ZSCORE', leased, member) then
         return 0
     end
-    if call('HEXISTS', jobs, id) == 0 then
-        -- The job was removed by hand under its worker.
-        call('HDEL', notes, id)
-        free_unique(id)
-        call('HDEL', claims, id)
-    elseif outcome == 'done' then
-        free_unique(id)
-        call('HDEL', claims, id)
-        call('HDEL', jobs, id)
-        call('HDEL', notes, id)
+    local job = read(id)
+    -- A job that was removed by hand under its worker is forgotten, however it ended.
+    if outcome == 'done' or call('HEXISTS', jobs, id) == 0 then
+        forget(id, job)
     elseif outcome == 'bury' then
-        bury(level, id, error)
+        bury(level, id)
+        write(id, job.attempts, job.lost, error)
+        free_unique(job)
     elseif outcome == 'retry' then
         put_back(level, id, after, 'RPUSH')
-        fail(id, 1, error)
+        write(id, job.attempts + 1, job.lost, error)
     else
         put_back(level, id, after, 'LPUSH')
     end

@@ -1,5 +1,7 @@
 //! How the tests reach a server: all share it, each case has its own queues.
 
+pub(crate) mod own;
+
 use std::{env, sync::Arc};
 
 use fred::{
@@ -12,6 +14,10 @@ use stream_redis::RedisDriver;
 use stream_testkit::{Backend, Skip, async_trait, crash::CrashBackend, service_url};
 
 pub(crate) const SINGLE: &str = "STREAM_TEST_REDIS_URL";
+pub(crate) const CLUSTER: &str = "STREAM_TEST_REDIS_CLUSTER_URL";
+
+/// What child processes of the crash tier are told.
+const CHILD: &str = "STREAM_TEST_REDIS_CHILD_URL";
 
 #[derive(Debug)]
 pub(crate) struct RedisBackend {
@@ -21,6 +27,11 @@ pub(crate) struct RedisBackend {
 /// One server.
 pub(crate) async fn single() -> Result<RedisBackend, Skip> {
     Ok(RedisBackend { url: service_url(SINGLE)? })
+}
+
+/// Three masters that share the slots.
+pub(crate) async fn cluster() -> Result<RedisBackend, Skip> {
+    Ok(RedisBackend { url: service_url(CLUSTER)? })
 }
 
 /// A client without this driver.
@@ -58,10 +69,10 @@ impl Backend for RedisBackend {
 #[async_trait]
 impl CrashBackend for RedisBackend {
     fn child_env(&self) -> Vec<(String, String)> {
-        vec![(SINGLE.into(), self.url.clone())]
+        vec![(CHILD.into(), self.url.clone())]
     }
 
     async fn connect_from_env() -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(RedisDriver::connect(&env::var(SINGLE).unwrap()).await?))
+        Ok(Arc::new(RedisDriver::connect(&env::var(CHILD).unwrap()).await?))
     }
 }

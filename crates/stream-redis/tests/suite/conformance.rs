@@ -3,3 +3,7 @@
 mod single {
     stream_testkit::conformance!(crate::backends::single);
 }
+
+mod cluster {
+    stream_testkit::conformance!(crate::backends::cluster);
+}

@@ -3,3 +3,7 @@
 mod single {
     stream_testkit::crash!(crate::backends::single);
 }
+
+mod cluster {
+    stream_testkit::crash!(crate::backends::cluster);
+}

@@ -9,3 +9,5 @@ mod backends;
 mod conformance;
 #[cfg(unix)]
 mod crash;
+mod fault;
+mod own;

@@ -1,0 +1,4 @@
+//! Answers that are lost on the way, and servers that die, freeze and come back under load.
+
+mod load;
+mod single;

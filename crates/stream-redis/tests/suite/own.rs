@@ -1,0 +1,4 @@
+//! What this driver promises beside the contract.
+
+mod config;
+mod single;
