@@ -1,7 +1,9 @@
 //! The loop that works jobs: fetch, execute, settle; a lease keeper beside it.
 //!
-//! Each job has a slot, from before its reserve until the store has answered its settlement.
+//! A job has a slot while it runs, and a share of what may be in flight from before its reserve until
+//! the store has answered its settlement.
 
+mod ahead;
 mod builder;
 mod caught;
 mod execute;
@@ -179,11 +181,11 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
     let subscription = Fetcher::new(shared.clone(), until).run(subscription).await;
     // A drain ends here as well.
     shared.stop.cancel();
-    if !all_slots_are_free(&shared, shared.settings.grace).await {
+    if !all_is_settled(&shared, shared.settings.grace).await {
         shared.abort.cancel();
-        all_slots_are_free(&shared, GIVE_BACK).await;
+        all_is_settled(&shared, GIVE_BACK).await;
     }
-    let abandoned = shared.settings.workers - shared.slots.available_permits();
+    let abandoned = shared.shares.taken();
     shared.end.cancel();
     if let Some(subscription) = subscription {
         match timeout(CLOSE, subscription.close()).await {
@@ -198,8 +200,7 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
     Stopped { released: shared.tally().1, abandoned: abandoned as u64 }
 }
 
-/// A slot is free when its job has ended and the store has answered.
-async fn all_slots_are_free(shared: &Shared, limit: Duration) -> bool {
-    let all = shared.slots.acquire_many(shared.settings.workers as u32);
+async fn all_is_settled(shared: &Shared, limit: Duration) -> bool {
+    let all = shared.shares.free.acquire_many(shared.shares.all() as u32);
     timeout(limit, all).await.is_ok()
 }

@@ -41,6 +41,8 @@ mod handler;
 mod job;
 mod job_error;
 mod job_id;
+#[cfg(feature = "worker")]
+mod lanes;
 mod limits;
 mod manager;
 mod priority;

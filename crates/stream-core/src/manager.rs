@@ -24,10 +24,17 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct QueueManager {
-    connections: Arc<BTreeMap<String, Arc<dyn Driver>>>,
+    connections: Arc<BTreeMap<String, Connection>>,
     default: Arc<str>,
     /// Reported by whatever is called first.
     problem: Option<Error>,
+}
+
+#[derive(Debug, Clone)]
+struct Connection {
+    driver: Arc<dyn Driver>,
+    #[cfg(feature = "worker")]
+    lanes: Arc<crate::lanes::Lanes>,
 }
 
 impl QueueManager {
@@ -42,7 +49,12 @@ impl QueueManager {
     pub fn with_connection(mut self, name: impl Into<String>, driver: impl Driver) -> Self {
         let name = name.into();
         let error = Error::config("connection", format!("{name:?} is named twice"));
-        if Arc::make_mut(&mut self.connections).insert(name, Arc::new(driver)).is_some() {
+        let connection = Connection {
+            driver: Arc::new(driver),
+            #[cfg(feature = "worker")]
+            lanes: Arc::default(),
+        };
+        if Arc::make_mut(&mut self.connections).insert(name, connection).is_some() {
             self.problem.get_or_insert(error);
         }
         self
@@ -59,7 +71,7 @@ impl QueueManager {
 
     /// What the default connection promises.
     pub fn capabilities(&self) -> Capabilities {
-        self.connections[&*self.default].capabilities()
+        self.connections[&*self.default].driver.capabilities()
     }
 
     /// A push that is sent by `.await`.
@@ -95,7 +107,7 @@ impl QueueManager {
             }
         }
         for ((connection, queue), (places, batch)) in batches {
-            let pushed = self.connections[&connection].push(&queue, &batch).await;
+            let pushed = self.connections[&connection].driver.push(&queue, &batch).await;
             for (place, answer) in places.into_iter().zip(pushed) {
                 answers[place] = Some(answer);
             }
@@ -173,8 +185,8 @@ impl QueueManager {
     pub async fn check(&self) -> Result<Vec<Finding>> {
         self.find(None)?;
         let mut findings = Vec::new();
-        for driver in self.connections.values() {
-            findings.extend(driver.check().await?);
+        for connection in self.connections.values() {
+            findings.extend(connection.driver.check().await?);
         }
         Ok(findings)
     }
@@ -185,20 +197,27 @@ impl QueueManager {
     /// The first driver's own; the others are closed as well.
     pub async fn close(&self) -> Result<()> {
         let mut result = Ok(());
-        for driver in self.connections.values() {
-            result = result.and(driver.close().await);
+        for connection in self.connections.values() {
+            result = result.and(connection.driver.close().await);
         }
         result
     }
 
     pub(crate) async fn send(&self, push: Push) -> Result<Pushed> {
-        let driver = self.find(push.connection.as_deref())?;
+        let connection = self.connected(push.connection.as_deref())?;
+        let driver = &connection.driver;
         let (queue, job) = push.prepare(&driver.capabilities())?;
-        let pushed = driver.push(&queue, &[job]).await.pop();
-        pushed.unwrap_or_else(|| unanswered(driver.name(), "push"))
+        #[cfg(feature = "worker")]
+        return connection.lanes.push(driver, queue, job).await;
+        #[cfg(not(feature = "worker"))]
+        driver.push(&queue, &[job]).await.pop().unwrap_or_else(|| unanswered(driver.name(), "push"))
     }
 
     pub(crate) fn find(&self, name: Option<&str>) -> Result<&Arc<dyn Driver>> {
+        self.connected(name).map(|connection| &connection.driver)
+    }
+
+    fn connected(&self, name: Option<&str>) -> Result<&Connection> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }

@@ -49,6 +49,11 @@ impl ReservedJob {
         self.delivery.envelope.as_ref().expect("`accept` buried what cannot be decoded")
     }
 
+    /// The delivery, for a driver's own verbs.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
     /// 1 + how often the job was retried.
     pub fn attempt(&self) -> u32 {
         self.delivery.attempt

@@ -8,6 +8,7 @@
 // Without a database the shared part has no caller: each dialect adds its feature here.
 #![cfg_attr(not(feature = "postgres"), allow(dead_code, unused_variables))]
 
+mod completions;
 mod config;
 mod connection;
 mod dead_letters;
@@ -21,6 +22,7 @@ mod migration;
 mod names;
 mod open;
 mod place;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod push;
@@ -29,8 +31,12 @@ mod row;
 mod settle;
 mod subscription;
 mod take_log;
+mod transaction;
 mod wakes;
+mod within;
 
 pub use config::{DatabaseConfig, Notifications};
 pub use driver::DatabaseDriver;
 pub use open::DatabasePool;
+pub use transaction::DatabaseTransaction;
+pub use within::PushWithin;

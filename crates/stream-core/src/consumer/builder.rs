@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Consumer, Drained, Event, Stopped,
+    ahead::Shares,
     fetch::Until,
     queue::Queue,
     shared::{Listener, Settings, Shared},
@@ -182,6 +183,7 @@ impl ConsumerBuilder {
         let queues = self.checked_queues(&capabilities, &stop)?;
         Ok(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(self.settings.workers)),
+            shares: Shares::new(&self.settings, &capabilities),
             line: Mutex::default(),
             line_grew: Notify::new(),
             // As many as there are threads: those that handlers block hold back no other.

@@ -28,30 +28,33 @@ use crate::{
     retry::no_handler,
 };
 
+/// What was reserved ahead may wait for a slot so long.
+const IN_LINE_MAX: Duration = Duration::from_millis(100);
 /// How long one starter goes on before others on its thread have their turn.
 const TURN: Duration = Duration::from_micros(100);
 
-/// Puts deliveries in line to run, each in a slot; what a driver returned beyond the request comes back
+/// Puts deliveries in line to run, each with a share; what a driver returned beyond the request comes back
 /// after its lease.
 pub(super) fn admit(
     shared: &Shared,
     queue: &Arc<Queue>,
     deliveries: Vec<Arc<Delivery>>,
-    slots: &mut OwnedSemaphorePermit,
+    shares: &mut OwnedSemaphorePermit,
 ) {
+    let since = Instant::now();
     let mut line = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        let Some(slot) = slots.split(1) else { break };
+        let Some(share) = shares.split(1) else { break };
         match find(shared, &delivery) {
             Ok(runnable) => {
                 if shared.is_suspect(&delivery) {
                     shared.suspect_is_running.store(true, Ordering::Release);
                 }
                 let cx = Context::new(queue.home.clone(), delivery);
-                line.push(Admitted { queue: queue.clone(), cx, runnable, slot });
+                line.push(Admitted { queue: queue.clone(), cx, runnable, share, since });
             }
             Err(outcome) => {
-                queue.finish(Work::NotRun(delivery), outcome, slot);
+                queue.finish(Work::NotRun(delivery), outcome, share);
                 queue.wake_settler();
             }
         }
@@ -79,38 +82,80 @@ fn find(shared: &Shared, delivery: &Delivery) -> Result<Runnable, Outcome> {
 pub(super) async fn start_jobs(shared: Arc<Shared>) {
     loop {
         match start_some(&shared) {
-            true => yield_now().await,
-            false => shared.line_grew.notified().await,
+            Why::TurnIsOver => yield_now().await,
+            Why::LineIsEmpty => shared.line_grew.notified().await,
+            Why::NoSlot { since } => {
+                let slot = timeout_at(since + IN_LINE_MAX, shared.slots.acquire());
+                if !matches!(shared.stop.run_until_cancelled(slot).await, Some(Ok(_))) {
+                    give_back(&shared);
+                }
+            }
         }
     }
 }
 
-/// Says whether more may be in line.
-fn start_some(shared: &Arc<Shared>) -> bool {
+/// Why a starter pauses.
+enum Why {
+    TurnIsOver,
+    LineIsEmpty,
+    NoSlot { since: Instant },
+}
+
+fn start_some(shared: &Arc<Shared>) -> Why {
     let begun = std::time::Instant::now();
     let mut finished = Vec::new();
-    let mut is_late = false;
-    while !is_late && let Some(job) = next(shared) {
-        finished.extend(start(shared, job));
-        is_late = begun.elapsed() > TURN;
-    }
+    let mut slot = None;
+    let why = loop {
+        if begun.elapsed() > TURN {
+            break Why::TurnIsOver;
+        }
+        slot = slot.or_else(|| shared.slots.clone().try_acquire_owned().ok());
+        let Some(free) = slot.take() else {
+            let line = shared.line.lock().expect(UNPOISONED);
+            break line.front().map_or(Why::LineIsEmpty, |job| Why::NoSlot { since: job.since });
+        };
+        let Some(job) = next(shared) else { break Why::LineIsEmpty };
+        match start(shared, job, free) {
+            Started::Over(free, queue) => {
+                slot = Some(free);
+                finished.extend(queue);
+            }
+            Started::Runs => {}
+        }
+    };
+    shared.shares.runs_ended(finished.len());
     // Woken at the end: on this thread it would wait behind what is started next.
     finished.iter().for_each(|queue| queue.wake_settler());
-    is_late
+    why
+}
+
+/// What was reserved ahead and finds no slot is for others.
+fn give_back(shared: &Shared) {
+    while let Some(Admitted { queue, cx, share, .. }) = next(shared) {
+        queue.end([&cx]);
+        free_suspect(shared, &cx);
+        queue.finish(Work::NotRun(cx.delivery()), Outcome::Release { after: Duration::ZERO }, share);
+        queue.wake_settler();
+    }
+}
+
+/// With its slot, if that is free again, and the queue of what has finished.
+enum Started {
+    Over(OwnedSemaphorePermit, Option<Arc<Queue>>),
+    Runs,
 }
 
 fn next(shared: &Shared) -> Option<Admitted> {
     shared.line.lock().expect(UNPOISONED).pop_front()
 }
 
-/// Gives its queue if it has finished already.
-fn start(shared: &Arc<Shared>, job: Admitted) -> Option<Arc<Queue>> {
+fn start(shared: &Arc<Shared>, job: Admitted, slot: OwnedSemaphorePermit) -> Started {
     let cx = &job.cx;
-    if cx.is_lost() || !shared.driver.is_current(&cx.delivery()) {
+    if cx.is_lost() || !shared.is_current(&cx.delivery()) {
         job.queue.end([cx]);
         shared.emit(&Event::LeaseLost { cx });
         free_suspect(shared, cx);
-        return None;
+        return Started::Over(slot, None);
     }
     shared.emit(&Event::Started { cx });
     let begun = Instant::now();
@@ -121,14 +166,20 @@ fn start(shared: &Arc<Shared>, job: Admitted) -> Option<Arc<Queue>> {
         if let Poll::Ready(result) = Pin::new(&mut attempt).poll(nobody) {
             let queue = job.queue.clone();
             finish(shared, job, begun, result);
-            return Some(queue);
+            return Started::Over(slot, Some(queue));
         }
     }
-    tokio::spawn(run(shared.clone(), job, begun, attempt));
-    None
+    tokio::spawn(run(shared.clone(), job, slot, begun, attempt));
+    Started::Runs
 }
 
-async fn run(shared: Arc<Shared>, job: Admitted, begun: Instant, attempt: Attempt) {
+async fn run(
+    shared: Arc<Shared>,
+    job: Admitted,
+    slot: OwnedSemaphorePermit,
+    begun: Instant,
+    attempt: Attempt,
+) {
     let handled = async {
         let Some(limit) = job.cx.envelope().timeout else { return attempt.await };
         let too_long = |_| Err(JobError::retry(format!("timed out after {limit:?}")));
@@ -140,19 +191,21 @@ async fn run(shared: Arc<Shared>, job: Admitted, begun: Instant, attempt: Attemp
         Some(result) => finish(&shared, job, begun, result),
         None => {
             let outcome = Outcome::Release { after: Duration::ZERO };
-            queue.finish(Work::Aborted { cx: job.cx, begun }, outcome, job.slot);
+            queue.finish(Work::Aborted { cx: job.cx, begun }, outcome, job.share);
         }
     }
+    drop(slot);
+    shared.shares.runs_ended(1);
     queue.wake_settler();
 }
 
 fn finish(shared: &Shared, job: Admitted, begun: Instant, result: JobResult) {
-    let Admitted { queue, cx, runnable, slot } = job;
+    let Admitted { queue, cx, runnable, share, .. } = job;
     let (outcome, failure) = match result {
         Ok(()) => (Outcome::Done, None),
         Err(error) => (judge(shared, &cx, &error), Some((error, runnable))),
     };
-    queue.finish(Work::Ran { cx, begun, failure }, outcome, slot);
+    queue.finish(Work::Ran { cx, begun, failure }, outcome, share);
 }
 
 fn judge(shared: &Shared, cx: &Context, error: &JobError) -> Outcome {
@@ -164,7 +217,7 @@ fn judge(shared: &Shared, cx: &Context, error: &JobError) -> Outcome {
 
 /// The handler at work, in the span of its job.
 struct Attempt {
-    caught: Caught<JobResult>,
+    caught: Caught<'static, JobResult>,
     span: Span,
     /// Told how long the first poll takes.
     pace: Option<Arc<Pace>>,

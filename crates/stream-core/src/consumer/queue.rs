@@ -72,8 +72,8 @@ impl Queue {
     }
 
     /// The settler takes it at the next [`wake_settler`](Self::wake_settler), if not before.
-    pub(super) fn finish(&self, work: Work, outcome: Outcome, slot: OwnedSemaphorePermit) {
-        self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, slot, hard_errors: 0 });
+    pub(super) fn finish(&self, work: Work, outcome: Outcome, share: OwnedSemaphorePermit) {
+        self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, share, hard_errors: 0 });
     }
 
     pub(super) fn wake_settler(&self) {
@@ -95,19 +95,21 @@ impl Queue {
     }
 }
 
-/// A job with its slot, to be run.
+/// A job to be run.
 pub(super) struct Admitted {
     pub(super) queue: Arc<Queue>,
     pub(super) cx: Context,
     pub(super) runnable: Runnable,
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) share: OwnedSemaphorePermit,
+    /// In line.
+    pub(super) since: Instant,
 }
 
 /// A delivery that waits for its settlement.
 pub(super) struct Finished {
     pub(super) work: Work,
     pub(super) outcome: Outcome,
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) share: OwnedSemaphorePermit,
     pub(super) hard_errors: u32,
 }
 

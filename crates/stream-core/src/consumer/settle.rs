@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Event,
@@ -53,8 +53,14 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
     let deliveries: Vec<_> = pending.iter().map(|one| one.work.delivery()).collect();
     let pairs = deliveries.iter().zip(&pending);
     let settlements: Vec<_> = pairs.map(|(delivery, one)| Settlement::new(delivery, &one.outcome)).collect();
-    let answers = shared.driver.settle(queue.name(), &settlements).await.into_iter();
-    let answers = answers.chain(repeat_with(|| unanswered(shared.driver.name(), "settle")));
+    let asked_at = Instant::now();
+    let asked = Caught::new(shared.driver.settle(queue.name(), &settlements)).await;
+    shared.shares.settled_within(asked_at.elapsed());
+    // A panic is no answer.
+    let answers = asked
+        .unwrap_or_default()
+        .into_iter()
+        .chain(repeat_with(|| unanswered(shared.driver.name(), "settle")));
     let mut again = Vec::new();
     let mut outage = None;
     let mut counted = Vec::with_capacity(pending.len());
@@ -109,7 +115,7 @@ fn answer_is_lost(work: &Work) {
     }
 }
 
-/// The outcomes count. A slot is free after `failed`.
+/// The outcomes count.
 fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
     queue.end(counted.iter().filter_map(|one| one.work.cx()));
     let mut tally = shared.tally();
@@ -119,7 +125,7 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
     }
     drop(tally);
     let mut free: Option<OwnedSemaphorePermit> = None;
-    for Finished { work, outcome, slot, .. } in counted {
+    for Finished { work, outcome, share, .. } in counted {
         work.cx().inspect(|cx| free_suspect(shared, cx));
         shared.emit(&match &work {
             Work::NotRun(delivery) => Event::NotRun { queue: queue.name(), delivery, outcome: &outcome },
@@ -131,26 +137,26 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
             Work::Ran { cx, failure: Some((error, runnable)), .. }
                 if matches!(outcome, Outcome::Bury { .. }) =>
             {
-                tokio::spawn(failed(cx, error, runnable, slot));
+                tokio::spawn(failed(cx, error, runnable, share));
             }
             work => {
                 discard(work);
-                // Given back together: each alone would take the lock of the slots.
+                // Given back together: each alone would take the lock of them all.
                 match &mut free {
-                    Some(free) => free.merge(slot),
-                    None => free = Some(slot),
+                    Some(free) => free.merge(share),
+                    None => free = Some(share),
                 }
             }
         }
     }
 }
 
-async fn failed(cx: Context, error: JobError, runnable: Runnable, slot: OwnedSemaphorePermit) {
+async fn failed(cx: Context, error: JobError, runnable: Runnable, share: OwnedSemaphorePermit) {
     let failed = Caught::new(Box::pin(async move { runnable.failed(&error, cx).await }));
     if let Err(panic) = failed.await {
         tracing::error!(%panic, "`failed` panicked");
     }
-    drop(slot);
+    drop(share);
 }
 
 /// The outcome counts for nothing, or nobody knows whether it does.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     time::Duration,
 };
@@ -11,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drained, Event,
-    caught::catch,
+    ahead::Shares,
+    caught::{Caught, catch},
     queue::{Admitted, Queue},
 };
 use crate::{
     Capabilities, Delivery, Driver, Envelope, Error, Outcome, QueueName, Result, Subscription,
+    error::unanswered,
     handler::{Registry, UNPOISONED},
     retry,
 };
@@ -40,7 +43,9 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) settings: Settings,
     pub(super) queues: Vec<Arc<Queue>>,
+    /// One for each job that runs.
     pub(super) slots: Arc<Semaphore>,
+    pub(super) shares: Shares,
     /// Jobs that have not begun.
     pub(super) line: Mutex<VecDeque<Admitted>>,
     pub(super) line_grew: Notify,
@@ -59,7 +64,19 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
         let names: Vec<QueueName> = self.queues.iter().map(|queue| queue.name().clone()).collect();
-        self.driver.subscribe(&names).await
+        self.caught(self.driver.subscribe(&names)).await
+    }
+
+    /// A driver that panics gives no answer.
+    pub(super) async fn caught<T>(
+        &self,
+        asked: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
+    ) -> Result<T> {
+        Caught::new(asked).await.unwrap_or_else(|_| unanswered(self.driver.name(), "consume"))
+    }
+
+    pub(super) fn is_current(&self, delivery: &Delivery) -> bool {
+        catch(|| self.driver.is_current(delivery)).unwrap_or(true)
     }
 
     pub(super) fn runnable<'a>(&self, delivery: &'a Delivery) -> Result<&'a Envelope, Outcome> {

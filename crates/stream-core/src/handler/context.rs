@@ -109,6 +109,11 @@ impl Context {
         self.inner.delivery.last_error.as_deref()
     }
 
+    /// The current delivery, for a driver's own verbs.
+    pub fn delivery(&self) -> Arc<Delivery> {
+        self.inner.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.inner.delivery).clone()
+    }
+
     /// Pushes a follow-up job over the same connection.
     pub fn push(&self, job: impl IntoDraft) -> Push {
         self.inner.home.manager.push(job)
@@ -133,10 +138,6 @@ impl Context {
 
     pub(crate) fn first_delivery(&self) -> &Arc<Delivery> {
         &self.inner.delivery
-    }
-
-    pub(crate) fn delivery(&self) -> Arc<Delivery> {
-        self.inner.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.inner.delivery).clone()
     }
 
     /// Goes on under a new delivery of the same job; says whether it can.

@@ -69,19 +69,32 @@ pub(super) async fn migrate(
         return Ok(found);
     }
     let mut transaction = connection.begin().await.map_err(connecting)?;
+    match grow(&mut transaction, sql, name, steps).await {
+        Ok(found) => {
+            transaction.commit().await.map_err(running)?;
+            Ok(found)
+        }
+        Err(failure) => {
+            // A drop would leave it open until the connection is used again.
+            let _: sqlx::Result<()> = transaction.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn grow(connection: &mut PgConnection, sql: &Statements, name: &str, steps: &[Step]) -> Outcome<u32> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
-    lock.bind(format!("stream migrate {name}")).execute(&mut *transaction).await.map_err(running)?;
-    sql.make_versions.query().execute(&mut *transaction).await.map_err(running)?;
-    let found = version(&mut transaction, sql).await?;
+    lock.bind(format!("stream migrate {name}")).execute(&mut *connection).await.map_err(running)?;
+    sql.make_versions.query().execute(&mut *connection).await.map_err(running)?;
+    let found = version(connection, sql).await?;
     for step in steps.iter().filter(|step| step.version > found) {
         for statement in &step.statements {
             let statement = sqlx::raw_sql(AssertSqlSafe(statement.clone()));
-            statement.execute(&mut *transaction).await.map_err(running)?;
+            statement.execute(&mut *connection).await.map_err(running)?;
         }
         let note = sql.note_version.query().bind(step.version.cast_signed()).bind(step.name);
-        note.execute(&mut *transaction).await.map_err(running)?;
+        note.execute(&mut *connection).await.map_err(running)?;
     }
-    transaction.commit().await.map_err(running)?;
     Ok(found)
 }
 

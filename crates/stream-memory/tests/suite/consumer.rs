@@ -1,8 +1,12 @@
 //! The consumer, on the memory driver: its promises, most of them on a paused clock.
 
+mod ahead;
 mod blocking;
+mod distant;
 mod outages;
 mod outcomes;
+mod panics;
+mod pushes;
 mod queues;
 mod refusals;
 mod spans;

@@ -1,5 +1,7 @@
 //! What PostgreSQL's own ways ask for: permissions, locks, pools, tables that are not there.
 
+mod transaction;
+
 use std::{slice, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
