@@ -2,6 +2,7 @@
 
 mod memory;
 mod postgres;
+mod redis;
 
 use std::{
     ops::Range,
@@ -169,7 +170,7 @@ pub(crate) trait RawLoop: Send + Sync {
 
 /// Every target that there is.
 pub(crate) fn all() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(memory::Memory), Arc::new(postgres::Postgres)]
+    vec![Arc::new(memory::Memory), Arc::new(postgres::Postgres), Arc::new(redis::Redis)]
 }
 
 /// The targets with these names, or all.
