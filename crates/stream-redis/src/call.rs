@@ -26,8 +26,6 @@ use crate::{
 
 /// Queues whose keys are remembered; beyond them they are made anew for each call.
 const KEYS_KEPT: usize = 4_096;
-/// How often a command is sent again that a cluster has certainly not obeyed.
-const TRIES: usize = 5;
 
 /// What a driver and its subscriptions share.
 pub(crate) struct Connection {
@@ -150,18 +148,10 @@ async fn send(
     script: Value,
     arguments: &(impl Fn(&mut Vec<Value>) + Send + Sync),
 ) -> Result<Frame> {
-    let mut tries = 1;
-    loop {
-        let mut values = Vec::with_capacity(64);
-        values.push(script.clone());
-        arguments(&mut values);
-        match command(live, slot, name, values).await {
-            Ok(frame) => return Ok(frame),
-            // The client says so if a node sent it on to another: it has learnt who that is meanwhile.
-            Err(error) if error.details() == "Too many failed write attempts." && tries < TRIES => tries += 1,
-            Err(error) => return Err(at.failed(&error)),
-        }
-    }
+    let mut values = Vec::with_capacity(64);
+    values.push(script);
+    arguments(&mut values);
+    command(live, slot, name, values).await.map_err(|error| at.failed(&error))
 }
 
 /// Sends one command to the server that has this slot.

@@ -81,8 +81,10 @@ impl At {
     /// The client failed after the command was given to it.
     pub(crate) fn failed(self, error: &FredError) -> Error {
         let said = error.details();
-        let is_unsent =
-            said.starts_with("Failed to route command") || said.contains("Client is not initialized");
+        // The words of fred for what never came to a connection.
+        let is_unsent = said.starts_with("Failed to route command")
+            || said.contains("Client is not initialized")
+            || said == "Connection closed unexpectedly.";
         match error.kind() {
             FredKind::Auth | FredKind::Config => self.refused_login(error),
             FredKind::InvalidArgument if said.starts_with("WRONGTYPE") => self.said(said),

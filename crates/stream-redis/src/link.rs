@@ -30,7 +30,7 @@ const RECONNECT_FIRST_MS: u32 = 1;
 const RECONNECT_LONGEST_MS: u32 = 500;
 const RECONNECT_JITTER_MS: u32 = 5;
 /// Where the server is a cluster: how often a command may be sent on to another node.
-const REDIRECTIONS_MAX: u32 = 8;
+const REDIRECTIONS_MAX: u32 = 4;
 /// How long a `close` waits for the server to say goodbye.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -178,8 +178,10 @@ impl Link {
 impl Live {
     fn new(client: Client, task: Option<ConnectHandle>, call_timeout: Duration) -> Self {
         let options = Options {
-            // Never sent twice by the client: only the caller knows what may be repeated.
-            max_attempts: Some(1),
+            // What was sent is never sent again when its connection is lost: only the caller knows what may
+            // be repeated. Being sent on to another node of a cluster is counted as an attempt, too.
+            fail_fast: true,
+            max_attempts: Some(if client.is_clustered() { 1 + REDIRECTIONS_MAX } else { 1 }),
             max_redirections: Some(REDIRECTIONS_MAX),
             timeout: Some(call_timeout),
             ..Options::default()

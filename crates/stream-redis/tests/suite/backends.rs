@@ -1,5 +1,6 @@
 //! How the tests reach a server: all share it, each case has its own queues.
 
+pub(crate) mod nodes;
 pub(crate) mod own;
 
 use std::{env, sync::Arc};

@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed, also in its helpers")]
 
 mod backends;
+mod backlog;
 mod conformance;
 #[cfg(unix)]
 mod crash;
 mod fault;
 mod own;
+mod soak;

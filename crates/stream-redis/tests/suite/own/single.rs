@@ -1,5 +1,6 @@
 //! On one server: what it may refuse, what others may do to it, what its answers are worth, how it wakes.
 
+mod backlog;
 mod durability;
 mod refusals;
 mod tampering;

@@ -115,3 +115,36 @@ async fn who_waits_in_vain_says_little() {
     let said = commands(&own).await - before;
     assert!(said <= 30, "{said} commands in 3 s of waiting");
 }
+
+#[tokio::test]
+async fn what_a_taker_leaves_behind_wakes_another() {
+    let name = "own::single::waking::what_a_taker_leaves_behind_wakes_another";
+    let Some(own) = Own::shared(name).await else { return };
+    let (first, second, pusher) = (own.driver().await, own.driver().await, own.driver().await);
+    let work = async |driver: &stream_redis::RedisDriver| {
+        let subscription = subscribe(driver).await;
+        for _ in 0..5 {
+            timeout(NOT_LATER, subscription.ready(LONG)).await.expect("it is woken").unwrap();
+            // One at a time, as a worker with one slot that is now busy for long.
+            let taken = subscription.reserve(&queue(), Reserve::new(1)).await.unwrap();
+            if !taken.is_empty() {
+                return Instant::now();
+            }
+        }
+        panic!("nothing was left behind");
+    };
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let pushes = async {
+            sleep(Duration::from_millis(50)).await;
+            pusher.push(&queue(), &[job(), job()]).await;
+            Instant::now()
+        };
+        let (pushed, one, other) = tokio::join!(pushes, work(&first), work(&second));
+        waits.push(one.max(other) - pushed);
+    }
+    waits.sort();
+    // By looking alone it would be half a second.
+    assert!(waits[2] < Duration::from_millis(150), "{waits:?}");
+    own.end().await;
+}
