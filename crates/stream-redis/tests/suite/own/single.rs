@@ -2,6 +2,7 @@
 
 mod backlog;
 mod durability;
+mod leftovers;
 mod refusals;
 mod tampering;
 mod waking;
