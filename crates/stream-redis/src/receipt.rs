@@ -1,7 +1,6 @@
 //! Receipts: which lease of which job; and which of them are known to be over.
 
 use std::{
-    collections::{HashSet, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::Mutex,
 };
@@ -20,8 +19,9 @@ const RECEIPT_BYTES: usize = 1 + ID_BYTES + TOKEN_BYTES;
 /// Redis keeps a small sorted set as a list that it searches from the front, unless a member is longer than
 /// 64 bytes (`zset-max-listpack-value`). With a hundred leases that costs more than these bytes do.
 pub(crate) const MEMBER_BYTES: usize = 65;
-/// More are forgotten, the oldest first: the server knows anyway.
-const KEPT: usize = 65_536;
+/// Rows of [`Ended`], and the leases of one.
+const ROWS: usize = 4_096;
+const WIDTH: usize = 4;
 
 /// The fence of all jobs that one reserve takes: random, since a counter could come again after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Token {
 }
 
 /// A lease: its job with its priority, and its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lease {
     bytes: [u8; RECEIPT_BYTES],
 }
@@ -66,6 +66,12 @@ impl Lease {
         Receipt::new(self.bytes)
     }
 
+    /// Its row in [`Ended`]: the end of an id is random.
+    fn row(self) -> usize {
+        let [.., high, low] = self.bytes[..=ID_BYTES] else { return 0 };
+        usize::from(u16::from_be_bytes([high, low])) % ROWS
+    }
+
     /// The place of its priority.
     pub(crate) fn level(self) -> usize {
         self.bytes[0].into()
@@ -79,34 +85,41 @@ impl Lease {
     }
 }
 
-/// Leases that this driver knows to be over.
-#[derive(Debug, Default)]
+/// Leases that this driver knows to be over; the oldest are forgotten, since the server knows anyway.
+///
+/// A table of fixed size, because each delivery passes through it: what is noted displaces what has been
+/// longest in its row.
+#[derive(Debug)]
 pub(crate) struct Ended {
-    known: Mutex<Known>,
+    rows: Mutex<Vec<Row>>,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    leases: HashSet<Lease>,
-    oldest_first: VecDeque<Lease>,
+#[derive(Debug, Clone, Default)]
+struct Row {
+    leases: [Option<Lease>; WIDTH],
+    oldest: u8,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { rows: Mutex::new(vec![Row::default(); ROWS]) }
+    }
 }
 
 impl Ended {
     pub(crate) fn note(&self, leases: impl Iterator<Item = Lease>) {
-        let mut known = locked(&self.known);
+        let mut rows = locked(&self.rows);
         for lease in leases {
-            if known.leases.insert(lease) {
-                known.oldest_first.push_back(lease);
-            }
-        }
-        while known.oldest_first.len() > KEPT {
-            if let Some(lease) = known.oldest_first.pop_front() {
-                known.leases.remove(&lease);
-            }
+            let row = &mut rows[lease.row()];
+            row.leases[usize::from(row.oldest)] = Some(lease);
+            row.oldest = (row.oldest + 1) % WIDTH as u8;
         }
     }
 
     pub(crate) fn has(&self, lease: Lease) -> bool {
-        locked(&self.known).leases.contains(&lease)
+        locked(&self.rows)[lease.row()].leases.contains(&Some(lease))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Taking jobs: as many calls of the script as it takes.
 
-use std::time::Duration;
+use std::{iter::repeat_n, time::Duration};
 
 use bytes::Bytes;
 use fred::{interfaces::Resp3Frame as Frame, types::Value};
@@ -68,23 +68,32 @@ async fn step(
 
 /// Appends what the script has taken; none if the answer cannot be read.
 fn read(frame: Frame, token: Token, taken: &mut Taken) -> Option<usize> {
-    let [count, counts, ids, jobs, notes, wait] = frame.list()?.try_into().ok()?;
-    let wait = u64::try_from(wait.number()?).ok().filter(|wait| *wait > 0);
-    taken.wait = wait.map(Duration::from_micros);
-    let counts = counts.list()?;
-    let mut levels = counts.iter().enumerate().flat_map(|(level, count)| {
-        std::iter::repeat_n(level, usize::try_from(count.number().unwrap_or(0)).unwrap_or(0))
-    });
-    let mut notes = notes.list()?.into_iter();
-    let count = usize::try_from(count.number()?).ok()?;
+    if let Some(wait) = frame.number() {
+        taken.wait = waited(-wait);
+        return Some(0);
+    }
+    let parts = frame.list()?;
+    let length = parts.len().checked_sub(2)?;
+    let mut parts = parts.into_iter();
+    let counts = u64::try_from(parts.next()?.number()?).ok()?;
+    taken.wait = waited(parts.next()?.number()?);
+    // The digits to the base 1024, the most urgent first.
+    let counts = [30, 20, 10, 0].map(|digit| (counts >> digit & 0x3ff) as usize);
+    let count: usize = counts.iter().sum();
+    let has_notes = length == 3 * count;
+    let levels = counts.into_iter().enumerate().flat_map(|(level, count)| repeat_n(level, count));
     taken.deliveries.reserve(count);
-    for (id, job) in ids.list()?.into_iter().zip(jobs.list()?) {
-        let id: [u8; 16] = id.bytes()?[..].try_into().ok()?;
-        let lease = Lease::new(levels.next()?, id, token);
-        let notes = Notes::read(notes.next().and_then(Reply::bytes));
-        taken.deliveries.push(delivery(id, &job.bytes()?, notes, lease));
+    for level in levels {
+        let id: [u8; 16] = parts.next()?.bytes()?[..].try_into().ok()?;
+        let job = parts.next()?.bytes()?;
+        let notes = if has_notes { parts.next()?.bytes() } else { None };
+        taken.deliveries.push(delivery(id, &job, Notes::read(notes), Lease::new(level, id, token)));
     }
     Some(count)
+}
+
+fn waited(micros: i64) -> Option<Duration> {
+    u64::try_from(micros).ok().filter(|micros| *micros > 0).map(Duration::from_micros)
 }
 
 fn delivery(id: [u8; 16], job: &Bytes, notes: Notes, lease: Lease) -> Delivery {

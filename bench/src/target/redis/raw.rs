@@ -145,19 +145,25 @@ impl RedisLoop {
     async fn reserve(&self, batch: usize, token: &Bytes) -> Result<Vec<Taken>> {
         let words = [Value::Integer(batch as i64), Value::Integer(LEASE), Value::Bytes(token.clone())];
         let frame = self.run(&self.scripts().await?.reserve, &self.keys.reserve, words.into_iter()).await?;
-        let [_, _, ids, jobs, notes, _] =
-            list(frame)?.try_into().ok().context("an answer of another shape")?;
-        let mut notes = list(notes)?.into_iter();
-        let taken = |(id, job): (Frame, Frame)| {
+        let Frame::Array { data, .. } = frame else { return Ok(Vec::new()) };
+        let count = match data.first() {
+            Some(Frame::Number { data, .. }) => usize::try_from(data >> 10)?,
+            other => bail!("no number but {other:?}"),
+        };
+        // Notes stand behind each job if there are any.
+        let has_notes = data.len() == 2 + 3 * count;
+        let mut parts = data.into_iter().skip(2);
+        let mut taken = Vec::with_capacity(count);
+        while let (Some(id), Some(job)) = (parts.next(), parts.next()) {
             let mut bytes = blob(job)?.to_vec();
             // Deliveries that ended with a retry.
-            bytes[8] = match notes.next() {
+            bytes[8] = match if has_notes { parts.next() } else { None } {
                 Some(Frame::BlobString { data, .. }) => data[3],
                 _ => 0,
             };
-            Ok(Taken { id: blob(id)?, bytes })
-        };
-        list(ids)?.into_iter().zip(list(jobs)?).map(taken).collect()
+            taken.push(Taken { id: blob(id)?, bytes });
+        }
+        Ok(taken)
     }
 
     async fn finish(&self, ids: &[Bytes], token: &Bytes) -> Result<()> {
@@ -228,13 +234,6 @@ fn member(id: &Bytes, token: &Bytes) -> Value {
     member.extend_from_slice(id);
     member.extend_from_slice(token);
     Value::Bytes(member.into())
-}
-
-fn list(frame: Frame) -> Result<Vec<Frame>> {
-    match frame {
-        Frame::Array { data, .. } => Ok(data),
-        other => bail!("no list but {other:?}"),
-    }
 }
 
 fn blob(frame: Frame) -> Result<Bytes> {
