@@ -200,6 +200,14 @@ pub(crate) fn in_doubt(failure: Failure) -> Failure {
     Failure { fault, ..failure }
 }
 
+/// Goes on when the caller no longer waits: letters that were taken are not left lying between.
+async fn to_its_end<T: Send + 'static>(
+    deed: impl Future<Output = Outcome<T>> + Send + 'static,
+) -> Outcome<T> {
+    let done = tokio::spawn(deed).await;
+    done.unwrap_or_else(|_| Err(Failure::new(Fault::InDoubt, "the runtime ended meanwhile")))
+}
+
 /// Takes up to so many letters.
 async fn take(live: &Live, channel: &Channel, name: &str, count: usize) -> Outcome<Vec<Taken>> {
     let gets = (0..count).map(|_| {
@@ -260,15 +268,21 @@ impl DeadLetterStore for RabbitMqDeadLetters {
     }
 
     async fn retry(&self, queue: &QueueName, id: &DeadLetterId) -> Result<bool> {
-        self.one(queue, id, Deed::Retry).await.map_err(|failure| At("retry dead letter").error(failure))
+        let (letters, queue, id) = (self.clone(), queue.clone(), id.clone());
+        let retried = to_its_end(async move { letters.one(&queue, &id, Deed::Retry).await }).await;
+        retried.map_err(|failure| At("retry dead letter").error(failure))
     }
 
     async fn retry_all(&self, queue: &QueueName) -> Result<u64> {
-        self.all(queue).await.map_err(|failure| At("retry dead letters").error(failure))
+        let (letters, queue) = (self.clone(), queue.clone());
+        let retried = to_its_end(async move { letters.all(&queue).await }).await;
+        retried.map_err(|failure| At("retry dead letters").error(failure))
     }
 
     async fn remove(&self, queue: &QueueName, id: &DeadLetterId) -> Result<bool> {
-        self.one(queue, id, Deed::Remove).await.map_err(|failure| At("remove dead letter").error(failure))
+        let (letters, queue, id) = (self.clone(), queue.clone(), id.clone());
+        let removed = to_its_end(async move { letters.one(&queue, &id, Deed::Remove).await }).await;
+        removed.map_err(|failure| At("remove dead letter").error(failure))
     }
 
     async fn clear(&self, queue: &QueueName) -> Result<u64> {

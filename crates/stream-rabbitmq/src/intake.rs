@@ -115,9 +115,8 @@ impl Intake {
         let mut stock = locked(&self.stock);
         if stock.stage == Stage::Open {
             stock.stage = Stage::Closing;
+            self.poke.notify_one();
         }
-        drop(stock);
-        self.poke.notify_one();
     }
 
     /// Waits until the buffer has gone back.

@@ -46,6 +46,11 @@ impl Demand {
         self.waiting > 0
     }
 
+    /// How many the last reserve asked for.
+    pub(crate) fn max_jobs(&self) -> usize {
+        self.max_jobs
+    }
+
     /// How many may wait in the buffer now, and when fewer may.
     pub(crate) fn allowance(&self, now: Instant) -> Allowance {
         if self.waiting > 0 {

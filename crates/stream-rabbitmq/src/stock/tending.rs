@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{LINES, NOBODYS, Phase, Stage, Stock, Tap};
+use super::{LINES, Line, NOBODYS, Phase, Stage, Stock, Tap};
 use crate::arrivals::Tag;
 
 /// What the tending task has to do now.
@@ -22,12 +22,26 @@ pub(crate) struct Duties {
     pub(crate) is_finished: bool,
 }
 
+impl Line {
+    /// Whether the broker may send nothing more, and nothing of what it sent is left.
+    fn is_used_up(&self) -> bool {
+        matches!(self.tap, Tap::Open { prefetch } if self.unacked >= prefetch) && self.waiting.is_empty()
+    }
+}
+
 impl Stock {
-    /// Somebody waits at all queues: where no consumer is, one is wanted, for one job.
+    /// Somebody waits at all queues. Where no consumer is, one is wanted, for one job; where all that the broker may send
+    /// was handed out, as many more as were asked for last.
     pub(crate) fn want_all(&mut self) {
-        if self.stage == Stage::Open {
-            for line in self.lines.iter_mut().filter(|line| line.tap == Tap::Shut) {
-                line.wanted.get_or_insert(1);
+        if self.stage != Stage::Open {
+            return;
+        }
+        let more = u16::try_from(self.demand.max_jobs()).unwrap_or(u16::MAX).clamp(1, self.prefetch_max);
+        for line in &mut self.lines {
+            match line.tap {
+                Tap::Shut => _ = line.wanted.get_or_insert(1),
+                Tap::Open { .. } if line.is_used_up() => line.wanted = Some(more),
+                Tap::Open { .. } | Tap::Shutting => {}
             }
         }
     }
@@ -41,7 +55,7 @@ impl Stock {
         for line in &mut self.lines[queue * LINES..(queue + 1) * LINES] {
             match line.tap {
                 Tap::Shut => _ = line.wanted.get_or_insert(1),
-                Tap::Open { prefetch } if line.unacked >= prefetch => line.wanted = Some(missing),
+                Tap::Open { .. } if line.is_used_up() => line.wanted = Some(missing),
                 Tap::Open { .. } | Tap::Shutting => {}
             }
         }
