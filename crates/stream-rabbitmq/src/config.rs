@@ -16,6 +16,8 @@ const MARGIN_BYTES: usize = 4 * 1024;
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Longest prefix.
 const PREFIX_BYTES_MAX: usize = 16;
+/// The broker keeps 32 bits of milliseconds: <https://www.rabbitmq.com/docs/ttl#queue-ttl>.
+const EXPIRES_MAX: Duration = Duration::from_secs(49 * 24 * 60 * 60);
 /// More than a job is ever delivered: the core buries it long before. The broker's own default, 20 from 4.0 on,
 /// counts deliveries that the core does not count.
 const DELIVERY_LIMIT: u32 = 1_000_000;
@@ -41,6 +43,7 @@ pub struct RabbitMqConfig {
     pub(crate) prefetch_max: u16,
     pub(crate) consumer_timeout: Duration,
     pub(crate) delivery_limit: u32,
+    pub(crate) expires: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) envelope_bytes_max: usize,
@@ -77,6 +80,7 @@ impl RabbitMqConfig {
             prefetch_max: 300,
             consumer_timeout: CONSUMER_TIMEOUT,
             delivery_limit: DELIVERY_LIMIT,
+            expires: None,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),
             envelope_bytes_max: 4 * 1024 * 1024,
@@ -131,6 +135,16 @@ impl RabbitMqConfig {
     #[must_use]
     pub fn delivery_limit(mut self, deliveries: u32) -> Self {
         self.delivery_limit = deliveries;
+        self
+    }
+
+    /// Sets after how long the broker removes a queue that nobody uses, with the jobs in it; never unless set.
+    ///
+    /// In steps of a millisecond. Pushing to a queue is no use of it, taking from it is. For tests, and for
+    /// queues whose jobs are worth nothing without a worker.
+    #[must_use]
+    pub fn expires(mut self, unused: Duration) -> Self {
+        self.expires = Some(unused);
         self
     }
 
@@ -190,6 +204,9 @@ impl RabbitMqConfig {
         }
         if self.connect_timeout.is_zero() || self.call_timeout.is_zero() {
             return wrong("a timeout of zero ends every call");
+        }
+        if self.expires.is_some_and(|unused| unused.as_millis() == 0 || unused > EXPIRES_MAX) {
+            return wrong("an unused queue expires after 1 millisecond to 49 days");
         }
         if self.consumer_timeout < Duration::from_secs(1) {
             return wrong("the consumer timeout is at least one second");

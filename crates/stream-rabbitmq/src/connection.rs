@@ -91,6 +91,7 @@ impl Connection {
         let give_back = async {
             for intake in &intakes {
                 intake.gave_back().await;
+                intake.applied().await;
             }
         };
         // What does not go back now, the broker takes back with the connection.

@@ -18,7 +18,8 @@ use crate::{
     intake::Intake,
     locked::locked,
     message::{Change, Message},
-    publish::{Fate, Parcel, publish},
+    publish::{Parcel, publish},
+    rounds::Rounds,
     stock::Stage,
     topology::Part,
 };
@@ -151,35 +152,20 @@ async fn copy_batch(intake: &Arc<Intake>, errands: Vec<Errand>) {
 
 /// Writes the copies; what became of each.
 async fn write(intake: &Arc<Intake>, tasks: &[Task]) -> Vec<Outcome<()>> {
-    let mut outcomes: Vec<Outcome<()>> = tasks.iter().map(|_| Err(not_written())).collect();
-    let mut open: Vec<usize> = (0..tasks.len()).collect();
-    // Twice: what a copy was to go to may have been removed since it was declared.
-    for _ in 0..2 {
+    let removed =
+        Failure::new(Fault::Away, "what the copy was to go to is removed as fast as it is declared");
+    let mut rounds = Rounds::new(tasks.len(), &removed);
+    while let Some(open) = rounds.next().await {
         if let Err(failure) = prepare(intake, open.iter().map(|at| &tasks[*at])).await {
-            open.iter().for_each(|at| outcomes[*at] = Err(failure.clone()));
-            return outcomes;
-        }
-        let parcels: Vec<Parcel<'_>> = open.iter().map(|at| parcel(intake, &tasks[*at])).collect();
-        let fates = publish(&intake.channel, &parcels, None).await;
-        let mut unroutable = Vec::new();
-        for (at, fate) in open.iter().zip(fates) {
-            match fate {
-                Fate::Confirmed => outcomes[*at] = Ok(()),
-                Fate::Unroutable => unroutable.push(*at),
-                Fate::Failed(failure) => outcomes[*at] = Err(failure),
-            }
-        }
-        if unroutable.is_empty() {
+            rounds.fail(&failure);
             break;
         }
-        intake.live.forget_all();
-        open = unroutable;
+        let parcels: Vec<Parcel<'_>> = open.iter().map(|at| parcel(intake, &tasks[*at])).collect();
+        if rounds.judge(publish(&intake.channel, &parcels, None).await) {
+            intake.live.forget_all();
+        }
     }
-    outcomes
-}
-
-fn not_written() -> Failure {
-    Failure::new(Fault::Away, "what the copy was to go to is removed as fast as it is declared")
+    rounds.outcomes()
 }
 
 async fn prepare<'t>(intake: &Arc<Intake>, tasks: impl Iterator<Item = &'t Task>) -> Outcome<()> {

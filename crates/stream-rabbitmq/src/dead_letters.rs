@@ -23,7 +23,8 @@ use crate::{
     fault::{Failure, Fault, Outcome},
     live::Live,
     message::{Change, Message},
-    publish::{Fate, Parcel, publish},
+    publish::{Parcel, publish},
+    rounds::Rounds,
     together,
     topology::Part,
 };
@@ -149,9 +150,11 @@ impl RabbitMqDeadLetters {
         if let Deed::Retry = deed {
             self.write(live, channel, queue, taken).await?;
         }
-        for letter in taken {
-            let acknowledged = channel.basic_ack(letter.tag, BasicAckOptions::default());
-            live.within(acknowledged).await.map_err(in_doubt)?;
+        // One frame for all: the broker keeps back what comes as more than some dozens, and forgets it if the channel
+        // ends before (`quorum_commands_soft_limit`). Those before these are ended, so it covers no other.
+        if let Some(last) = taken.last() {
+            let options = BasicAckOptions { multiple: taken.len() > 1 };
+            live.within(channel.basic_ack(last.tag, options)).await.map_err(in_doubt)?;
         }
         // Answered once the broker has read the acknowledgements.
         let read = channel.channel_flow(lapin::options::ChannelFlowOptions { active: true });
@@ -161,21 +164,19 @@ impl RabbitMqDeadLetters {
     /// Writes letters as jobs again.
     async fn write(&self, live: &Live, channel: &Channel, queue: &QueueName, taken: &[Taken]) -> Outcome<()> {
         live.unblocked().await?;
-        let parts = taken.iter().flat_map(|taken| way(queue, priority(&taken.message), 0));
-        self.connection.topology.ensure(live, parts).await?;
-        let parcels: Vec<Parcel<'_>> = taken.iter().map(|taken| self.parcel(queue, &taken.message)).collect();
-        for fate in publish(channel, &parcels, Some(self.connection.config.call_timeout)).await {
-            match fate {
-                Fate::Confirmed => {}
-                Fate::Unroutable => {
-                    live.forget_all();
-                    return Err(Failure::new(Fault::InDoubt, "a queue was removed meanwhile: retry again"));
-                }
-                // Some may be there as jobs already.
-                Fate::Failed(failure) => return Err(in_doubt(failure)),
+        let removed = Failure::new(Fault::InDoubt, "a queue was removed meanwhile: retry again");
+        let mut rounds = Rounds::new(taken.len(), &removed);
+        while let Some(open) = rounds.next().await {
+            let parts = open.iter().flat_map(|at| way(queue, priority(&taken[*at].message), 0));
+            self.connection.topology.ensure(live, parts).await.map_err(in_doubt)?;
+            let parcels: Vec<Parcel<'_>> =
+                open.iter().map(|at| self.parcel(queue, &taken[*at].message)).collect();
+            if rounds.judge(publish(channel, &parcels, Some(self.connection.config.call_timeout)).await) {
+                live.forget_all();
             }
         }
-        Ok(())
+        // Some may be there as jobs already.
+        rounds.outcomes().into_iter().collect::<Outcome<()>>().map_err(in_doubt)
     }
 
     fn parcel<'m>(&self, queue: &QueueName, message: &'m Message) -> Parcel<'m> {

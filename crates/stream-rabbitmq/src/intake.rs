@@ -22,7 +22,7 @@ use lapin::{
 use stream_core::{Priority, QueueName};
 use tokio::{
     sync::{Notify, mpsc},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -131,6 +131,14 @@ impl Intake {
         }
     }
 
+    /// Waits until the broker has applied the last acknowledgements.
+    pub(crate) async fn applied(&self) {
+        let until = locked(&self.stock).stays_until();
+        if let Some(until) = until.filter(|_| self.works()) {
+            sleep_until(until).await;
+        }
+    }
+
     /// The channel is gone, or nothing is left of it: every receipt is over.
     pub(crate) fn end(&self) {
         locked(&self.stock).over();
@@ -151,7 +159,7 @@ impl Intake {
 
     /// Queues the acknowledgements of deliveries, and a question that the broker answers once it has read them.
     pub(crate) fn acknowledge(&self, stock: &mut Stock, tags: &mut [Tag]) -> BoxFuture<'static, Outcome<()>> {
-        let acks = stock.end(tags);
+        let acks = stock.end(tags, Instant::now());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         for ack in acks {
             let options = BasicAckOptions { multiple: ack.multiple };

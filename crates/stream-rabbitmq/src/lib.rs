@@ -24,6 +24,7 @@ mod names;
 mod publish;
 mod push;
 mod receipt;
+mod rounds;
 mod settle;
 mod stock;
 mod subscription;

@@ -36,6 +36,7 @@ pub(crate) struct Live {
     known: Mutex<HashSet<String>>,
     idle: Mutex<Vec<Channel>>,
     lending: Semaphore,
+    declaring: Semaphore,
     call_timeout: Duration,
     orphaned: Arc<AtomicBool>,
     canary: AbortHandle,
@@ -64,6 +65,7 @@ impl Live {
             known: Mutex::default(),
             idle: Mutex::default(),
             lending: Semaphore::new(CHANNELS),
+            declaring: Semaphore::new(1),
             call_timeout,
             orphaned,
             canary: canary.abort_handle(),
@@ -119,6 +121,11 @@ impl Live {
             Ok(answer) => answer.map_err(Failure::away),
             Err(_) => Err(Failure::no_answer(self.call_timeout, Fault::Away)),
         }
+    }
+
+    /// One declares at a time: who found a queue that another is just making would be refused its messages.
+    pub(crate) async fn may_declare(&self) -> SemaphorePermit<'_> {
+        self.declaring.acquire().await.expect("it is never closed")
     }
 
     pub(crate) fn knows(&self, name: &str) -> bool {

@@ -31,6 +31,8 @@ pub(crate) enum Fate {
     Confirmed,
     /// No queue is there for it: it was not kept.
     Unroutable,
+    /// The queue did not take it: it is full, or has no leader yet.
+    Refused,
     /// As the failure says.
     Failed(Failure),
 }
@@ -63,8 +65,7 @@ pub(crate) async fn publish(channel: &Channel, parcels: &[Parcel<'_>], limit: Op
             }
             Ok(Confirmation::Nack(message)) => {
                 returned.extend(message.map(|message| name(&message)));
-                let detail = "the broker refused the message: its queue is full or has no leader";
-                Fate::Failed(Failure::new(Fault::Away, detail))
+                Fate::Refused
             }
             Ok(Confirmation::NotRequested) => {
                 Fate::Failed(Failure::new(Fault::Unexpected, "the channel is not in confirm mode"))

@@ -1,5 +1,7 @@
 //! Storing jobs: in windows of confirms, each job with its own answer.
 
+use std::sync::Arc;
+
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use stream_core::{Error, ErrorKind, NewJob, Pushed, QueueName, Result};
 
@@ -13,6 +15,7 @@ use crate::{
     live::Live,
     message,
     publish::{Fate, Parcel, publish},
+    rounds::Rounds,
     topology::Part,
 };
 
@@ -61,57 +64,43 @@ fn refused(connection: &Connection, job: &NewJob) -> Option<Error> {
 
 /// Stores a window of jobs.
 async fn store(connection: &Connection, queue: &QueueName, jobs: &[&NewJob]) -> Vec<Outcome<()>> {
-    match try_store(connection, queue, jobs).await {
-        Ok(outcomes) => outcomes,
-        Err(failure) => vec![Err(failure); jobs.len()],
+    let bodies: Vec<Vec<u8>> = jobs.iter().map(|job| job.envelope.to_bytes()).collect();
+    let mut rounds = Rounds::new(jobs.len(), &unroutable(connection));
+    while let Some(open) = rounds.next().await {
+        let window = open.iter().map(|at| (jobs[*at], bodies[*at].as_slice())).collect();
+        match try_store(connection, queue, window).await {
+            Ok((live, fates)) => {
+                if rounds.judge(fates) {
+                    // A queue was removed since it was declared.
+                    live.forget_all();
+                }
+            }
+            Err(failure) => rounds.fail(&failure),
+        }
     }
+    rounds.outcomes()
 }
 
 /// Fails as a whole where nothing was sent.
 async fn try_store(
     connection: &Connection,
     queue: &QueueName,
-    jobs: &[&NewJob],
-) -> Outcome<Vec<Outcome<()>>> {
+    window: Vec<(&NewJob, &[u8])>,
+) -> Outcome<(Arc<Live>, Vec<Fate>)> {
     connection.ensure_open()?;
     let live = connection.pushes.live().await?;
-    let bodies: Vec<Vec<u8>> = jobs.iter().map(|job| job.envelope.to_bytes()).collect();
-    let mut outcomes: Vec<Outcome<()>> = jobs.iter().map(|_| Err(unroutable(connection))).collect();
-    let mut open: Vec<usize> = (0..jobs.len()).collect();
-    // Twice: a queue may have been removed since it was declared.
-    for round in 0..2 {
-        let prepared = prepare(connection, &live, queue, open.iter().map(|at| jobs[*at])).await;
-        if let Err(failure) = prepared {
-            if round == 0 {
-                return Err(failure);
-            }
-            open.iter().for_each(|at| outcomes[*at] = Err(failure.clone()));
-            break;
-        }
-        let parcels: Vec<Parcel<'_>> =
-            open.iter().map(|at| parcel(connection, queue, jobs[*at], &bodies[*at])).collect();
+    prepare(connection, &live, queue, window.iter().map(|(job, _)| *job)).await?;
+    let parcels: Vec<Parcel<'_>> =
+        window.iter().map(|(job, body)| parcel(connection, queue, job, body)).collect();
+    let fates = {
         let channel = live.lend().await?;
         let fates = publish(&channel, &parcels, Some(connection.config.call_timeout)).await;
-        let fates = judge_refused(&parcels, fates);
-        let is_sound = fates.iter().all(|fate| !matches!(fate, Fate::Failed(_)));
-        let mut unroutable = Vec::new();
-        for (at, fate) in open.iter().zip(fates) {
-            match fate {
-                Fate::Confirmed => outcomes[*at] = Ok(()),
-                Fate::Unroutable => unroutable.push(*at),
-                Fate::Failed(failure) => outcomes[*at] = Err(failure),
-            }
-        }
-        if is_sound {
+        if fates.iter().all(|fate| !matches!(fate, Fate::Failed(_))) {
             channel.give_back();
         }
-        if unroutable.is_empty() {
-            break;
-        }
-        live.forget_all();
-        open = unroutable;
-    }
-    Ok(outcomes)
+        fates
+    };
+    Ok((live, judge_refused(&parcels, fates)))
 }
 
 /// The broker closes the channel for a message that is too large; it is the largest of those that were sent.

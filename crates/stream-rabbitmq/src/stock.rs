@@ -23,6 +23,10 @@ pub(crate) use tending::Duties;
 /// The queues of the broker that a channel takes from, four for each queue: the most urgent first.
 pub(crate) const LINES: usize = 4;
 
+/// How long the broker may take to apply acknowledgements. It has read them, but a quorum queue gets only some dozens
+/// at a time, and what it has not got is forgotten with the channel (`quorum_commands_soft_limit`).
+const APPLYING: Duration = Duration::from_millis(500);
+
 /// The call of an errand that nobody waits for; those of settlements begin at 1.
 const NOBODYS: u64 = 0;
 
@@ -36,6 +40,8 @@ pub(crate) struct Stock {
     deadlines: BTreeSet<(Instant, Tag)>,
     /// Consumers whose streams have not ended.
     taps: usize,
+    /// When the last delivery was ended.
+    ended_at: Option<Instant>,
     pub(crate) demand: Demand,
     pub(crate) stage: Stage,
     /// When the tending task looks next by itself.
@@ -126,6 +132,7 @@ impl Stock {
             buffered: 0,
             deadlines: BTreeSet::new(),
             taps: 0,
+            ended_at: None,
             demand: Demand::new(now),
             stage: Stage::Open,
             tended_at: None,
@@ -218,7 +225,8 @@ impl Stock {
     }
 
     /// Ends deliveries, and says how to acknowledge them. To be sent before anything else changes.
-    pub(crate) fn end(&mut self, tags: &mut [Tag]) -> Vec<Ack> {
+    pub(crate) fn end(&mut self, tags: &mut [Tag], now: Instant) -> Vec<Ack> {
+        self.ended_at = Some(now);
         tags.sort_unstable();
         for tag in &*tags {
             let Some(held) = self.held.remove(tag) else { continue };
@@ -274,6 +282,11 @@ impl Stock {
         self.deadlines.clear();
         self.buffered = 0;
         self.lines.iter_mut().for_each(|line| line.waiting.clear());
+    }
+
+    /// Until when the channel must stay, so that the broker applies the last acknowledgements.
+    pub(crate) fn stays_until(&self) -> Option<Instant> {
+        self.ended_at.map(|ended| ended + APPLYING)
     }
 
     /// Whether nothing is left of what was not handed out, and nothing more comes.

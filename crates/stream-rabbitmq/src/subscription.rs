@@ -1,6 +1,7 @@
 //! A consumer's place at some queues: how it waits, and what it takes.
 
 use std::{
+    slice,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -102,7 +103,7 @@ impl RabbitMqSubscription {
             let _waiting = Waiting::begin(&intake);
             let mut may_have = Vec::new();
             if is_asked_once && self.buffered(&intake).is_empty() {
-                may_have = self.ask(&intake).await?;
+                may_have = self.ask(&intake, &self.queues).await?;
             }
             let until = if may_have.is_empty() { deadline } else { Instant::now() + ON_THE_WAY };
             let found = timeout_at(until, self.something(&intake)).await;
@@ -137,12 +138,35 @@ impl RabbitMqSubscription {
         }
     }
 
+    /// Takes what is in the buffer; if that is nothing and the broker says that there is something, what comes of it.
+    async fn take(&self, place: usize, request: Reserve) -> Outcome<(u64, Vec<(Tag, Arc<Message>)>)> {
+        let intake = self.intake().await?;
+        let taken = take(&intake, place, request);
+        if !taken.is_empty() || !locked(&intake.stock).is_awaited(place) {
+            return Ok((intake.nonce, taken));
+        }
+        if !self.ask(&intake, slice::from_ref(&self.queues[place])).await?.is_empty() {
+            let _: std::result::Result<_, _> = timeout(ON_THE_WAY, self.something_at(&intake, place)).await;
+        }
+        Ok((intake.nonce, take(&intake, place, request)))
+    }
+
+    /// Waits until something of one queue is in the buffer, or nothing can come any more.
+    async fn something_at(&self, intake: &Intake, place: usize) {
+        while let Some(queues) = self.something(intake).await {
+            if queues.contains(&self.queues[place]) {
+                return;
+            }
+            intake.news.notified().await;
+        }
+    }
+
     fn buffered(&self, intake: &Intake) -> Vec<QueueName> {
         locked(&intake.stock).ready().map(|queue| self.queues[queue].clone()).collect()
     }
 
     /// Which queues hold something, as the broker says.
-    async fn ask(&self, intake: &Intake) -> Outcome<Vec<QueueName>> {
+    async fn ask(&self, intake: &Intake, queues: &[QueueName]) -> Outcome<Vec<QueueName>> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let names = &self.connection.topology.names;
         let channel = intake.live.lend().await?;
@@ -162,7 +186,7 @@ impl RabbitMqSubscription {
             }
         };
         channel.give_back();
-        let queues = self.queues.iter().zip(counts.chunks(Priority::ALL.len()));
+        let queues = queues.iter().zip(counts.chunks(Priority::ALL.len()));
         let full = queues.filter(|(_, counts)| counts.iter().any(|one| one.message_count() > 0));
         Ok(full.map(|(queue, _)| queue.clone()).collect())
     }
@@ -181,16 +205,9 @@ impl Subscription for RabbitMqSubscription {
         if request.rate_limit.is_some() {
             return Err(at.unsupported("rate limit", "none on this connection"));
         }
-        let intake = self.intake().await.map_err(|failure| at.error(failure))?;
-        let (taken, must_be_tended) = {
-            let mut stock = locked(&intake.stock);
-            let taken = stock.take(place, request.max_jobs, request.lease, Instant::now());
-            (taken, stock.must_be_tended())
-        };
-        if must_be_tended {
-            intake.poke.notify_one();
-        }
-        Ok(taken.into_iter().map(|(tag, message)| delivery(intake.nonce, tag, &message)).collect())
+        let taken = self.take(place, request).await;
+        let (nonce, taken) = taken.map_err(|failure| at.error(failure))?;
+        Ok(taken.into_iter().map(|(tag, message)| delivery(nonce, tag, &message)).collect())
     }
 
     async fn close(self: Box<Self>) -> Result<()> {
@@ -212,6 +229,18 @@ impl Drop for RabbitMqSubscription {
             intake.begin_closing();
         }
     }
+}
+
+fn take(intake: &Intake, place: usize, request: Reserve) -> Vec<(Tag, Arc<Message>)> {
+    let (taken, must_be_tended) = {
+        let mut stock = locked(&intake.stock);
+        let taken = stock.take(place, request.max_jobs, request.lease, Instant::now());
+        (taken, stock.must_be_tended())
+    };
+    if must_be_tended {
+        intake.poke.notify_one();
+    }
+    taken
 }
 
 fn delivery(nonce: u64, tag: Tag, message: &Message) -> Delivery {

@@ -48,12 +48,12 @@ impl Topology {
 
     /// Sees to it that the parts are there.
     pub(crate) async fn ensure(&self, live: &Live, parts: impl IntoIterator<Item = Part>) -> Outcome<()> {
-        let mut missing: Vec<Part> = Vec::new();
-        for part in parts {
-            if !live.knows(&self.key(&part)) && !missing.contains(&part) {
-                missing.push(part);
-            }
+        let missing = self.missing(live, parts);
+        if missing.is_empty() {
+            return Ok(());
         }
+        let _turn = live.may_declare().await;
+        let missing = self.missing(live, missing);
         if missing.is_empty() {
             return Ok(());
         }
@@ -67,6 +67,16 @@ impl Topology {
         live.note(missing.iter().map(|part| self.key(part)));
         channel.give_back();
         Ok(())
+    }
+
+    fn missing(&self, live: &Live, parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
+        let mut missing: Vec<Part> = Vec::new();
+        for part in parts {
+            if !missing.contains(&part) && !live.knows(&self.key(&part)) {
+                missing.push(part);
+            }
+        }
+        missing
     }
 
     /// How a part is remembered: for a queue its name on the broker.
@@ -85,7 +95,7 @@ impl Topology {
             Part::Ready(queue, priority) => {
                 vec![Step::Queue(self.names.ready(queue, *priority), self.ready(queue))]
             }
-            Part::Dead(queue) => vec![Step::Queue(self.names.dead(queue), self.plain())],
+            Part::Dead(queue) => vec![Step::Queue(self.names.dead(queue), self.expiring(self.plain()))],
             Part::Due(queue, priority) => {
                 let name = self.names.ready(queue, *priority);
                 vec![
@@ -179,12 +189,20 @@ impl Topology {
     /// A queue of ready jobs. A quorum queue that has delivered a job too often moves it to the dead letters.
     fn ready(&self, queue: &QueueName) -> FieldTable {
         if self.config.queue_type == QueueType::Classic {
-            return self.plain();
+            return self.expiring(self.plain());
         }
-        let mut arguments = self.dead_lettering(String::new());
+        let mut arguments = self.expiring(self.dead_lettering(String::new()));
         arguments.insert("x-dead-letter-routing-key".into(), long(&self.names.dead(queue)));
         arguments
             .insert("x-delivery-limit".into(), AMQPValue::LongLongInt(self.config.delivery_limit.into()));
+        arguments
+    }
+
+    fn expiring(&self, mut arguments: FieldTable) -> FieldTable {
+        if let Some(unused) = self.config.expires {
+            let ms = i64::try_from(unused.as_millis()).unwrap_or(i64::MAX);
+            arguments.insert("x-expires".into(), AMQPValue::LongLongInt(ms));
+        }
         arguments
     }
 

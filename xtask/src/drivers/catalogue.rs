@@ -83,13 +83,15 @@ const fn database(name: &'static str, services: &'static [&'static str], module:
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 5] = [
+pub(crate) const DRIVERS: [Driver; 7] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
     alone("memory", "stream-memory"),
     Driver { part: Part::Rest, ..alone("database", "stream-database") },
     database("postgres", &["postgres"], "postgres"),
+    Driver { services: &["rabbitmq"], ..alone("rabbitmq", "stream-rabbitmq") },
+    Driver { services: &["rabbitmq4"], standing: Standing::Extra, ..alone("rabbitmq4", "stream-rabbitmq") },
 ];
 
 /// The main row that a test belongs to.

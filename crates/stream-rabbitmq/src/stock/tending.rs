@@ -61,6 +61,12 @@ impl Stock {
         }
     }
 
+    /// Whether consumers of a queue are there, so that what the broker has of it is on the way.
+    pub(crate) fn is_awaited(&self, queue: usize) -> bool {
+        let lines = &self.lines[queue * LINES..(queue + 1) * LINES];
+        lines.iter().any(|line| matches!(line.tap, Tap::Open { .. }))
+    }
+
     /// Whether the tending task must look sooner than it meant to.
     pub(crate) fn must_be_tended(&self) -> bool {
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);
@@ -78,7 +84,7 @@ impl Stock {
         self.end_leases(now, &mut duties);
         match self.stage {
             Stage::Open => self.judge_buffer(now, &mut duties),
-            _ => self.empty_out(&mut duties),
+            _ => self.empty_out(now, &mut duties),
         }
         self.open_taps(&mut duties);
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);
@@ -128,11 +134,14 @@ impl Stock {
     }
 
     /// Closes: nothing new, and everything in the buffer goes back.
-    fn empty_out(&mut self, duties: &mut Duties) {
+    fn empty_out(&mut self, now: Instant, duties: &mut Duties) {
         self.lines.iter_mut().for_each(|line| line.wanted = None);
         self.shut_taps(duties, |_| true);
         self.hand_back(0, duties);
-        duties.is_finished = self.taps == 0 && self.held.is_empty();
+        let is_empty = self.taps == 0 && self.held.is_empty();
+        let stays = self.stays_until().filter(|until| *until > now);
+        duties.is_finished = is_empty && stays.is_none();
+        duties.next = stays.filter(|_| is_empty);
     }
 
     fn has_open_taps(&self) -> bool {

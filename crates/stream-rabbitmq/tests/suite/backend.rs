@@ -1,13 +1,13 @@
 //! RabbitMQ: one broker for all tests, each case with its own queues.
 
-use std::{env, sync::Arc};
+use std::{env, sync::Arc, time::Duration};
 
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use stream_core::{Driver, QueueName, Result};
-use stream_rabbitmq::{RabbitMqDriver, lapin};
+use stream_rabbitmq::{RabbitMqConfig, RabbitMqDriver, lapin};
 use stream_testkit::{Backend, Skip, async_trait, crash::CrashBackend, service_url};
 
 pub(crate) const VARIABLE: &str = "STREAM_TEST_AMQP_URL";
@@ -15,6 +15,14 @@ pub(crate) const VARIABLE: &str = "STREAM_TEST_AMQP_URL";
 #[derive(Debug)]
 pub(crate) struct RabbitMqBackend {
     url: String,
+}
+
+/// Each case has queues of its own, five of the broker's for each: those that are used no more make room.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// What all tests set that share the broker.
+pub(crate) fn config() -> RabbitMqConfig {
+    RabbitMqConfig::new().expires(UNUSED)
 }
 
 /// The broker as it is: the driver declares what it needs.
@@ -25,7 +33,7 @@ pub(crate) async fn set_up() -> Result<RabbitMqBackend, Skip> {
 #[async_trait]
 impl Backend for RabbitMqBackend {
     async fn connect(&self) -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(RabbitMqDriver::connect(&self.url).await?))
+        Ok(Arc::new(RabbitMqDriver::connect_with(&self.url, config()).await?))
     }
 
     async fn inject(&self, queue: &QueueName, bytes: Vec<u8>) -> Result<()> {
@@ -56,6 +64,6 @@ impl CrashBackend for RabbitMqBackend {
     }
 
     async fn connect_from_env() -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(RabbitMqDriver::connect(&env::var(VARIABLE).unwrap()).await?))
+        Ok(Arc::new(RabbitMqDriver::connect_with(&env::var(VARIABLE).unwrap(), config()).await?))
     }
 }
