@@ -29,8 +29,9 @@ use crate::{
     topology::Part,
 };
 
-/// Letters that are taken together.
-const BATCH: usize = 100;
+/// Letters that are taken together. The broker sends a quorum queue up to 32 acknowledgements at once, each letter that
+/// was got counting as one, and forgets the rest if the channel ends before (`quorum_commands_soft_limit`).
+const BATCH: usize = 25;
 
 /// The dead letters of a connection.
 #[derive(Clone)]
@@ -150,8 +151,7 @@ impl RabbitMqDeadLetters {
         if let Deed::Retry = deed {
             self.write(live, channel, queue, taken).await?;
         }
-        // One frame for all: the broker keeps back what comes as more than some dozens, and forgets it if the channel
-        // ends before (`quorum_commands_soft_limit`). Those before these are ended, so it covers no other.
+        // Those before these are ended, so one frame for all covers no other.
         if let Some(last) = taken.last() {
             let options = BasicAckOptions { multiple: taken.len() > 1 };
             live.within(channel.basic_ack(last.tag, options)).await.map_err(in_doubt)?;

@@ -9,10 +9,17 @@ use std::time::Duration;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use stream_core::LONGEST;
 
+use crate::exchange::Exchange;
+
 /// Says where a due job goes: one of the driver's queues, or a user's exchange.
 pub(crate) const TO: &str = "stream-to";
 /// The value of [`TO`] for a queue, which is then the routing key.
 pub(crate) const TO_QUEUE: &str = "queue";
+
+/// The value of [`TO`] for a user's exchange.
+pub(crate) fn to_exchange(exchange: &Exchange) -> String {
+    format!("exchange {}", exchange.name)
+}
 
 /// Whole seconds, rounded up: never early.
 pub(crate) fn seconds(delay: Duration) -> u32 {

@@ -10,7 +10,7 @@ use crate::{
     copier::way,
     delay,
     error::{At, DRIVER},
-    exchange::{self, Exchange},
+    exchange,
     fault::{Failure, Fault, Outcome, code},
     live::Live,
     message,
@@ -175,7 +175,7 @@ fn parcel<'b>(connection: &Connection, queue: &QueueName, job: &NewJob, body: &'
         Some(exchange) => {
             users_headers(&mut headers, job);
             let key = job.route.clone().unwrap_or_else(|| queue.as_str().to_owned());
-            (exchange.name.clone(), key, through(exchange))
+            (exchange.name.clone(), key, delay::to_exchange(exchange))
         }
         None => (String::new(), names.ready(queue, job.envelope.priority), delay::TO_QUEUE.to_owned()),
     };
@@ -187,11 +187,6 @@ fn parcel<'b>(connection: &Connection, queue: &QueueName, job: &NewJob, body: &'
         None => exchange,
     };
     Parcel { exchange, key, body, properties: properties.with_headers(headers) }
-}
-
-/// How the end of the delay chain knows the user's exchange.
-pub(crate) fn through(exchange: &Exchange) -> String {
-    format!("exchange {}", exchange.name)
 }
 
 fn users_headers(headers: &mut FieldTable, job: &NewJob) {

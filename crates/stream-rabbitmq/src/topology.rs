@@ -149,7 +149,12 @@ impl Topology {
             ExchangeKind::Headers => Kind::Headers,
             ExchangeKind::Fanout => Kind::Fanout,
         };
-        let mut steps = vec![Step::Exchange(name.clone(), kind, FieldTable::default())];
+        let (due, to) = (self.names.due(), long(&delay::to_exchange(exchange)));
+        let mut steps = vec![
+            Step::Exchange(name.clone(), kind, FieldTable::default()),
+            Step::Exchange(due.clone(), Kind::Headers, FieldTable::default()),
+            Step::Join(name.clone(), due, String::new(), matching(delay::TO, to)),
+        ];
         let mut joined = Vec::new();
         for binding in &exchange.bindings {
             let Ok(queue) = QueueName::new(&binding.queue) else { continue };

@@ -11,6 +11,9 @@ mod conformance {
     stream_testkit::conformance!(crate::backend::set_up);
 }
 
+mod fault;
+mod own;
+
 /// The crash tier.
 #[cfg(unix)]
 mod crash {
