@@ -87,7 +87,7 @@ const fn database(name: &'static str, services: &'static [&'static str], module:
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 12] = [
+pub(crate) const DRIVERS: [Driver; 14] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
@@ -105,6 +105,7 @@ pub(crate) const DRIVERS: [Driver; 12] = [
         part: Part::Named("cluster"),
         ..alone("redis-cluster", "stream-redis")
     },
+    Driver { services: &["rabbitmq"], ..alone("rabbitmq", "stream-rabbitmq") },
     // The same tests on MySQL itself, which only Debian's unstable release has.
     Driver { standing: Standing::Extra, ..database("mysql", &["mysql"], "mysql") },
     Driver {
@@ -113,6 +114,7 @@ pub(crate) const DRIVERS: [Driver; 12] = [
         part: Part::Rest,
         ..alone("valkey", "stream-redis")
     },
+    Driver { services: &["rabbitmq4"], standing: Standing::Extra, ..alone("rabbitmq4", "stream-rabbitmq") },
 ];
 
 /// The main row that a test belongs to.
