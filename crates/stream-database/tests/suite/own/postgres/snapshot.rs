@@ -6,7 +6,7 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction};
-use stream_core::{Draft, Driver, JobId, NewJob, Outcome, Reserve, Settlement};
+use stream_core::{Delivery, Draft, Driver, JobId, NewJob, Outcome, Reserve, Settlement};
 use stream_database::DatabaseDriver;
 use tokio::time::timeout;
 
@@ -123,6 +123,6 @@ async fn the_end_of_a_backlog_leaves_nothing_behind() {
     transaction.commit().await.unwrap();
 
     let taken = subscription.reserve(&queue(), Reserve::new(BATCH)).await.unwrap();
-    assert_eq!(taken.iter().map(|delivery| delivery.id()).collect::<Vec<_>>(), [Some(id)]);
+    assert_eq!(taken.iter().map(Delivery::id).collect::<Vec<_>>(), [Some(id)]);
     own.drop_tables().await;
 }
