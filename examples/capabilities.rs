@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use stream_core::{Capabilities, Driver};
 use stream_database::DatabaseDriver;
 use stream_memory::MemoryDriver;
+use stream_redis::RedisDriver;
 
 /// One row: what is promised, and how a driver's promise reads.
 struct Row(&'static str, fn(&Capabilities) -> String);
@@ -38,8 +39,14 @@ async fn main() -> Result<()> {
     let postgres = DatabaseDriver::connect("postgres://localhost/jobs").await?;
     let mysql = DatabaseDriver::connect("mysql://localhost/jobs").await?;
     let sqlite = DatabaseDriver::connect("sqlite:jobs.db").await?;
-    let drivers: [Box<dyn Driver>; 4] =
-        [Box::new(MemoryDriver::new()), Box::new(postgres), Box::new(mysql), Box::new(sqlite)];
+    let redis = RedisDriver::connect("redis://localhost").await?;
+    let drivers: [Box<dyn Driver>; 5] = [
+        Box::new(MemoryDriver::new()),
+        Box::new(postgres),
+        Box::new(mysql),
+        Box::new(sqlite),
+        Box::new(redis),
+    ];
     let promised: Vec<(&str, Capabilities)> =
         drivers.iter().map(|driver| (driver.name(), driver.capabilities())).collect();
     for (name, capabilities) in &promised {
