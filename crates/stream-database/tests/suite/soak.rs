@@ -1,0 +1,4 @@
+//! What takes minutes: each has a sibling of a hundredth among the others.
+
+#[cfg(feature = "postgres")]
+mod postgres;
