@@ -46,7 +46,8 @@ pub struct DatabaseDriver {
 }
 
 impl DatabaseDriver {
-    /// Makes a driver for the database at an address: `postgres://`, `postgresql://` or `sqlite:`.
+    /// Makes a driver for the database at an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://` or
+    /// `sqlite:`.
     ///
     /// It connects when it is first used, so that a worker may start before its server. A file of SQLite is made
     /// then, unless the address names another `mode`.

@@ -128,3 +128,6 @@ pub(super) fn push_hexadecimal(text: &mut String, bytes: &[u8]) {
         text.push(DIGITS[usize::from(byte & 15)]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! What takes minutes: each has a sibling of a hundredth among the others.
 
+#[cfg(feature = "mysql")]
+mod mysql;
+
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]

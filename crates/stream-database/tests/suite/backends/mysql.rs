@@ -1,5 +1,6 @@
 //! MySQL or MariaDB: one server for all tests, each case with its own queues in the same tables.
 
+pub(crate) mod crowd;
 pub(crate) mod own;
 
 use std::{env, sync::Arc};

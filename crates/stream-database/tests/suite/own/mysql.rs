@@ -79,6 +79,52 @@ async fn missing_tables_are_named_with_what_repairs_them() {
     own.drop_tables().await;
 }
 
+/// A user that nobody has logged in as, so that the server has not cached the password.
+async fn new_user(own: &Own, name: &str) -> String {
+    let (_, host) = own.url.rsplit_once('@').unwrap();
+    let user = format!("{}{name}", own.prefix);
+    own.run(&format!(
+        "CREATE USER '{user}'@'%' IDENTIFIED BY 'N0t-cached'; GRANT ALL ON *.* TO '{user}'@'%'"
+    ))
+    .await;
+    format!("mysql://{user}:N0t-cached@{host}")
+}
+
+#[tokio::test]
+async fn a_new_password_is_taken_without_tls() {
+    let Some(own) = Own::new("own::mysql::a_new_password_is_taken_without_tls") else { return };
+    let url = new_user(&own, "plain").await + "?ssl-mode=disabled";
+    let driver = DatabaseDriver::connect_with(&url, own.config()).await.unwrap();
+
+    driver.migrate().await.unwrap();
+
+    driver.close().await.unwrap();
+    own.run(&format!("DROP USER '{}plain'@'%'", own.prefix)).await;
+    own.drop_tables().await;
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_new_password_is_taken_over_tls_where_the_server_has_it() {
+    let Some(own) = Own::new("own::mysql::a_new_password_is_taken_over_tls_where_the_server_has_it") else {
+        return;
+    };
+    let url = new_user(&own, "tls").await + "?ssl-mode=required";
+    let driver = DatabaseDriver::connect_with(&url, own.config()).await.unwrap();
+
+    let migrated = driver.migrate().await;
+
+    if own.version().await.contains("MariaDB") {
+        // The server of the tests has no certificate: what is required is not given up.
+        assert_eq!(migrated.unwrap_err().kind(), &ErrorKind::Config);
+    } else {
+        migrated.unwrap();
+        own.drop_tables().await;
+    }
+    driver.close().await.unwrap();
+    own.run(&format!("DROP USER '{}tls'@'%'", own.prefix)).await;
+}
+
 #[tokio::test]
 async fn many_programs_may_migrate_at_once() {
     let Some(own) = Own::new("own::mysql::many_programs_may_migrate_at_once") else { return };

@@ -61,7 +61,7 @@ impl Own {
         driver
     }
 
-    async fn version(&self) -> String {
+    pub(crate) async fn version(&self) -> String {
         let pool = MySqlPool::connect(&self.url).await.unwrap();
         let version = sqlx::query_scalar("SELECT VERSION()").fetch_one(&pool).await.unwrap();
         pool.close().await;
