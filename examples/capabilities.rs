@@ -36,8 +36,10 @@ const ROWS: [Row; 18] = [
 async fn main() -> Result<()> {
     // No server is asked: capabilities come from the configuration alone.
     let postgres = DatabaseDriver::connect("postgres://localhost/jobs").await?;
+    let sqlite = DatabaseDriver::connect("sqlite:jobs.db").await?;
     let mysql = DatabaseDriver::connect("mysql://localhost/jobs").await?;
-    let drivers: [Box<dyn Driver>; 3] = [Box::new(MemoryDriver::new()), Box::new(postgres), Box::new(mysql)];
+    let drivers: [Box<dyn Driver>; 4] =
+        [Box::new(MemoryDriver::new()), Box::new(postgres), Box::new(mysql), Box::new(sqlite)];
     let promised: Vec<(&str, Capabilities)> =
         drivers.iter().map(|driver| (driver.name(), driver.capabilities())).collect();
     for (name, capabilities) in &promised {

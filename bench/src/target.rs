@@ -3,6 +3,7 @@
 mod mariadb;
 mod memory;
 mod postgres;
+mod sqlite;
 
 use std::{
     ops::Range,
@@ -170,7 +171,12 @@ pub(crate) trait RawLoop: Send + Sync {
 
 /// Every target that there is.
 pub(crate) fn all() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(memory::Memory), Arc::new(postgres::Postgres), Arc::new(mariadb::MariaDb)]
+    vec![
+        Arc::new(memory::Memory),
+        Arc::new(postgres::Postgres),
+        Arc::new(mariadb::MariaDb),
+        Arc::new(sqlite::Sqlite),
+    ]
 }
 
 /// The targets with these names, or all.

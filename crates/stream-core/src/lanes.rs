@@ -1,7 +1,7 @@
 //! Concurrent single pushes to a queue share calls of the driver.
 //!
-//! A lone push goes straight to it. Those beside two others wait for the next call of a task, which
-//! takes all that wait: no pusher can drop the push of another.
+//! A lone push goes straight. Those beside two others wait for the next call of a task, which takes
+//! all that wait: no pusher can drop the push of another.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use crate::{
-    Driver, Error, ErrorKind, NewJob, Pushed, QueueName, Result, error::unanswered, handler::UNPOISONED,
-};
+use crate::*;
 
 const STRAIGHT_MAX: usize = 2;
 
@@ -61,8 +59,7 @@ impl Lanes {
         }
         self.change(&queue, |lane| lane.straight += 1);
         let _straight = Straight(self, &queue);
-        let pushed = driver.push(&queue, &[job]).await.pop();
-        pushed.unwrap_or_else(|| unanswered(driver.name(), "push"))
+        only(driver.push(&queue, &[job]).await, driver, "push")
     }
 
     fn is_busy(&self, queue: &QueueName) -> bool {
@@ -123,7 +120,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// Also when its runtime ends: what came meanwhile goes straight.
+    /// Also when its runtime ends.
     fn drop(&mut self) {
         let unsent = self.lanes.change(&self.queue, |lane| {
             lane.has_task = false;

@@ -1,22 +1,17 @@
-//! The program's handle on its queues.
+//! Pushes jobs and looks after queues.
 
 use std::{collections::BTreeMap, mem::replace, sync::Arc, time::Duration};
 
-use crate::{
-    Capabilities, Cleared, DeadLetters, Depth, Driver, Error, Finding, IntoDraft, LONGEST, Push,
-    PushManyError, Pushed, QueueName, RateLimit, Reserve, ReservedJob, Result, Subscription,
-    error::{ensure, unanswered},
-};
+use crate::*;
 
-/// Pushes jobs and looks after queues over named connections; cheap to clone.
+/// Pushes jobs and looks after queues; cheap to clone.
 ///
 /// ```
-/// # use stream_core::{Draft, QueueManager, Result};
+/// # use stream_core::*;
 /// # async fn example(queue: QueueManager) -> Result<()> {
-/// queue.push(Draft::named("resize", &("cat.png", 640))).on_queue("pictures").await?;
+/// queue.push(Draft::named("resize", "cat.png")).on_queue("pictures").await?;
 /// if let Some(job) = queue.pop("pictures").await? {
-///     let (file, width): (String, u32) = job.decode()?;
-///     println!("resizing {file} to {width}");
+///     println!("resizing {}", job.decode::<String>()?);
 ///     job.complete().await?;
 /// }
 /// # Ok(())
@@ -44,7 +39,7 @@ impl QueueManager {
         manager.with_connection("default", driver)
     }
 
-    /// Adds a connection; a name given twice is reported by the first call.
+    /// Adds a connection; the first call reports a name given twice.
     #[must_use]
     pub fn with_connection(mut self, name: impl Into<String>, driver: impl Driver) -> Self {
         let name = name.into();
@@ -63,7 +58,7 @@ impl QueueManager {
     /// The same manager with another default connection.
     ///
     /// # Errors
-    /// `Config` for an unknown name; the message lists the known ones.
+    /// `Config` for an unknown name.
     pub fn connection(&self, name: &str) -> Result<Self> {
         self.find(Some(name))?;
         Ok(Self { default: Arc::from(name), ..self.clone() })
@@ -78,7 +73,7 @@ impl QueueManager {
     ///
     /// # Errors
     /// Of the `.await`: `Config`, `InvalidJob` and `Unsupported` before anything is sent;
-    /// `Unavailable` if it is not stored; `OutcomeUnknown` if it may be: push the same draft again.
+    /// `Unavailable`: not stored. `OutcomeUnknown`: perhaps stored, push it again.
     pub fn push(&self, job: impl IntoDraft) -> Push {
         job.into_draft().bind(self.clone())
     }
@@ -210,7 +205,7 @@ impl QueueManager {
         #[cfg(feature = "worker")]
         return connection.lanes.push(driver, queue, job).await;
         #[cfg(not(feature = "worker"))]
-        driver.push(&queue, &[job]).await.pop().unwrap_or_else(|| unanswered(driver.name(), "push"))
+        only(driver.push(&queue, &[job]).await, driver, "push")
     }
 
     pub(crate) fn find(&self, name: Option<&str>) -> Result<&Arc<dyn Driver>> {
@@ -230,7 +225,7 @@ impl QueueManager {
     }
 }
 
-/// Until something that can be run was taken, or nothing is left.
+/// Until something that can run was taken, or nothing is left.
 async fn take(
     driver: &Arc<dyn Driver>,
     subscription: &dyn Subscription,

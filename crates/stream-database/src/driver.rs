@@ -46,9 +46,11 @@ pub struct DatabaseDriver {
 }
 
 impl DatabaseDriver {
-    /// Makes a driver for the database at an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://`.
+    /// Makes a driver for the database at an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://` or
+    /// `sqlite:`.
     ///
-    /// It connects when it is first used, so that a worker may start before its server.
+    /// It connects when it is first used, so that a worker may start before its server. A file of SQLite is made
+    /// then, unless the address names another `mode`.
     ///
     /// # Errors
     /// `Config` for an address that cannot be read, or of a database that this build leaves out.

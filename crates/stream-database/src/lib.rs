@@ -1,13 +1,16 @@
 //! The driver of stream for SQL databases.
 //!
-//! One feature for each database: `postgres` and `mysql`, which is MariaDB too. `tls` adds encrypted
+//! One feature for each database: `postgres`, `mysql`, which is MariaDB too, and `sqlite`. `tls` adds encrypted
 //! connections to servers.
 //!
 //! It keeps the whole contract but routing keys and groups: any delay, strict priorities, exact
 //! leases, fences and counts, unique keys, dead letters, and rate limits shared by all processes.
 
 // Without a database the shared part has no caller: each dialect adds its feature here.
-#![cfg_attr(not(any(feature = "postgres", feature = "mysql")), allow(dead_code, unused_variables))]
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
+    allow(dead_code, unused_variables)
+)]
 
 mod completions;
 mod config;
@@ -32,6 +35,8 @@ mod push;
 mod receipt;
 mod row;
 mod settle;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod subscription;
 mod take_log;
 mod transaction;

@@ -65,11 +65,15 @@ impl Names {
     ///
     /// `{jobs}`, `{dead}`, `{limits}`, `{versions}` and `{done}` are the tables, with their schema. `{name}` is
     /// the bare name of the table of jobs, for the names of indexes: write it inside quotes, such as
-    /// `"{name}_fetch"`. A comment is a line that begins with `--`.
+    /// `"{name}_fetch"`. `{+reserve}` is the function of that name, with its schema. A comment is a line that begins with `--`.
     pub(crate) fn render(&self, sql: &str) -> Arc<str> {
         let kept: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
         let table = |suffix: &str| self.quoted(suffix);
-        let sql = kept.join("\n");
+        let mut sql = kept.join("\n");
+        while let Some((before, rest)) = sql.split_once("{+") {
+            let Some((name, after)) = rest.split_once('}') else { break };
+            sql = format!("{before}{}{after}", table(&format!("_{name}")));
+        }
         sql.replace("{jobs}", &table(""))
             .replace("{dead}", &table("_dead"))
             .replace("{limits}", &table("_limits"))

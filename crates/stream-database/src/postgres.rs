@@ -8,6 +8,7 @@ mod jobs;
 mod limits;
 mod schema;
 mod statements;
+mod turns;
 mod within;
 
 use std::{fmt, sync::Arc, time::Duration};

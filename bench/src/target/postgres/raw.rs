@@ -65,9 +65,7 @@ impl Sql {
 }
 
 fn rendered(sql: &str) -> Arc<str> {
-    let kept: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    let table = |suffix: &str| format!("\"{PREFIX}jobs{suffix}\"");
-    kept.join("\n").replace("{jobs}", &table("")).replace("{dead}", &table("_dead")).into()
+    sql.replace("{+", &format!("{PREFIX}jobs_")).replace('}', "").into()
 }
 
 impl PostgresLoop {
@@ -126,9 +124,10 @@ impl Session {
             .bind(vec![0_i64; count])
             .bind(vec![None::<&[u8]>; count])
             .bind(channel)
-            .fetch_all(&mut self.connection)
+            .fetch_one(&mut self.connection)
             .await?;
-        anyhow::ensure!(stored.len() == count, "{} of {count} jobs were stored", stored.len());
+        let missing: Vec<Uuid> = stored.try_get(0)?;
+        anyhow::ensure!(missing.is_empty(), "{} of {count} jobs were not stored", missing.len());
         Ok(())
     }
 
@@ -148,20 +147,23 @@ impl Session {
         rows.iter().map(taken).collect()
     }
 
-    async fn finish(&mut self, ids: Vec<Uuid>, token: i64) -> Result<()> {
+    async fn finish(&mut self, mut ids: Vec<Uuid>, token: i64) -> Result<()> {
         let count = ids.len();
+        ids.sort_unstable();
         let ended = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.finish)))
             .bind(&self.queue)
             .bind(ids)
             .bind(vec![token; count])
-            .fetch_all(&mut self.connection)
+            .fetch_one(&mut self.connection)
             .await?;
-        anyhow::ensure!(ended.len() == count, "{} of {count} jobs were ended", ended.len());
+        let over: Vec<i32> = ended.try_get(0)?;
+        anyhow::ensure!(over.is_empty(), "{} of {count} jobs were not ended", over.len());
         Ok(())
     }
 
-    async fn put_back(&mut self, ids: Vec<Uuid>, token: i64) -> Result<()> {
+    async fn put_back(&mut self, mut ids: Vec<Uuid>, token: i64) -> Result<()> {
         let count = ids.len();
+        ids.sort_unstable();
         let error: &[u8] = b"fails once";
         sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.put_back)))
             .bind(&self.queue)

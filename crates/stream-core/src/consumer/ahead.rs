@@ -1,4 +1,4 @@
-//! How many jobs are reserved ahead of free slots: as few as hide the round trips to the store.
+//! How many jobs may be in flight, so that no worker waits for the store.
 
 use std::{
     sync::{
@@ -13,13 +13,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::shared::Settings;
-use crate::{Capabilities, Counts, LeaseSupport};
+use super::*;
 
-/// A store slower than this is not helped by a hoard.
+/// A slower store is not helped by a hoard.
 const TRIP_MAX: Duration = Duration::from_millis(50);
 
-/// What may be in flight, from the reserve until the store has answered the settlement.
+/// A share is held from the reserve until the settlement is answered.
 pub(super) struct Shares {
     pub(super) free: Arc<Semaphore>,
     workers: usize,
@@ -58,7 +57,7 @@ impl Shares {
     }
 }
 
-/// The fetcher's measure of its consumer.
+/// What the fetcher measures.
 pub(super) struct Pulse {
     looked_at: Instant,
     ended: u64,
@@ -70,7 +69,7 @@ impl Pulse {
         Self { looked_at: Instant::now(), ended: 0, reserve_took: Duration::ZERO }
     }
 
-    /// Sets how many jobs more than workers may be in flight; takes the share that is too many.
+    /// Sets how many more than workers may be in flight; takes a share that is too many.
     pub(super) fn adjust(
         &mut self,
         shares: &Shares,
@@ -84,24 +83,18 @@ impl Pulse {
         let (before, ended) = (self.ended, shares.ended.load(Relaxed));
         (self.looked_at, self.ended) = (Instant::now(), ended);
         let now = shares.ahead.load(Relaxed);
-        // It falls by halves, unless the measure is a long one.
+        // It falls by halves at most, unless the measure is long.
         let least = if within < TRIP_MAX { now / 2 } else { 0 };
         let wanted = ahead(ended - before, within, trip).max(least).min(shares.ahead_max);
+        drop(share);
         shares.free.add_permits(wanted.saturating_sub(now));
-        let left = now - shares.free.forget_permits(now.saturating_sub(wanted));
-        if left <= wanted {
-            shares.ahead.store(wanted, Relaxed);
-            return Some(share);
-        }
-        shares.ahead.store(left - 1, Relaxed);
-        share.forget();
-        None
+        let forgotten = shares.free.forget_permits(now.saturating_sub(wanted));
+        shares.ahead.store(now.max(wanted) - forgotten, Relaxed);
+        shares.free.clone().try_acquire_owned().ok()
     }
 }
 
 /// What ends during a trip, twice: then the next answer comes before the line is empty.
-///
-/// Where nothing ends nothing is taken ahead, to wait for slots that long jobs hold.
 fn ahead(ended: u64, within: Duration, trip: Duration) -> usize {
     let trips = trip.min(TRIP_MAX).as_secs_f64() / within.as_secs_f64();
     (2.0 * ended as f64 * trips) as usize

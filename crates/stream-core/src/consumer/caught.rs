@@ -42,7 +42,7 @@ impl<T> Drop for Caught<'_, T> {
     }
 }
 
-/// Runs code of the user or a driver; a panic is an error with its message.
+/// A panic is an error with its message.
 pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     // What it leaves half done is the user's own.
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {

@@ -14,27 +14,14 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{
-    Event,
-    caught::{Caught, catch},
-    queue::{Admitted, Queue, Work},
-    settle::free_suspect,
-    shared::Shared,
-};
-use crate::{
-    Context, Delivery, JobError, JobResult, Outcome, decide,
-    handler::{Pace, Runnable, UNPOISONED},
-    random::random,
-    retry::no_handler,
-};
+use super::*;
 
-/// What was reserved ahead may wait for a slot so long.
+/// The longest wait in line for a slot.
 const IN_LINE_MAX: Duration = Duration::from_millis(100);
-/// How long one starter goes on before others on its thread have their turn.
+/// Then others on the thread have their turn.
 const TURN: Duration = Duration::from_micros(100);
 
-/// Puts deliveries in line to run, each with a share; what a driver returned beyond the request comes back
-/// after its lease.
+/// Puts deliveries in line, each with a share; what is beyond the request comes back after its lease.
 pub(super) fn admit(
     shared: &Shared,
     queue: &Arc<Queue>,
@@ -76,7 +63,7 @@ fn find(shared: &Shared, delivery: &Delivery) -> Result<Runnable, Outcome> {
     shared.registry.get(&*envelope.name).cloned().ok_or_else(unhandled)
 }
 
-/// Starts what is in line, for ever.
+/// Starts what is in line.
 ///
 /// A job that ends at its first poll needs no task of its own, which costs more than the rest of it.
 pub(super) async fn start_jobs(shared: Arc<Shared>) {
@@ -115,13 +102,9 @@ fn start_some(shared: &Arc<Shared>) -> Why {
             break line.front().map_or(Why::LineIsEmpty, |job| Why::NoSlot { since: job.since });
         };
         let Some(job) = next(shared) else { break Why::LineIsEmpty };
-        match start(shared, job, free) {
-            Started::Over(free, queue) => {
-                slot = Some(free);
-                finished.extend(queue);
-            }
-            Started::Runs => {}
-        }
+        let queue;
+        (slot, queue) = start(shared, job, free);
+        finished.extend(queue);
     };
     shared.shares.runs_ended(finished.len());
     // Woken at the end: on this thread it would wait behind what is started next.
@@ -129,7 +112,7 @@ fn start_some(shared: &Arc<Shared>) -> Why {
     why
 }
 
-/// What was reserved ahead and finds no slot is for others.
+/// What finds no slot is for others.
 fn give_back(shared: &Shared) {
     while let Some(Admitted { queue, cx, share, .. }) = next(shared) {
         queue.end([&cx]);
@@ -139,38 +122,35 @@ fn give_back(shared: &Shared) {
     }
 }
 
-/// With its slot, if that is free again, and the queue of what has finished.
-enum Started {
-    Over(OwnedSemaphorePermit, Option<Arc<Queue>>),
-    Runs,
-}
-
 fn next(shared: &Shared) -> Option<Admitted> {
     shared.line.lock().expect(UNPOISONED).pop_front()
 }
 
-fn start(shared: &Arc<Shared>, job: Admitted, slot: OwnedSemaphorePermit) -> Started {
+/// Gives the slot if it is free, the queue if the job has finished.
+fn start(
+    shared: &Arc<Shared>,
+    job: Admitted,
+    slot: OwnedSemaphorePermit,
+) -> (Option<OwnedSemaphorePermit>, Option<Arc<Queue>>) {
     let cx = &job.cx;
     if cx.is_lost() || !shared.is_current(&cx.delivery()) {
         job.queue.end([cx]);
         shared.emit(&Event::LeaseLost { cx });
         free_suspect(shared, cx);
-        return Started::Over(slot, None);
+        return (Some(slot), None);
     }
     shared.emit(&Event::Started { cx });
     let begun = Instant::now();
     let mut attempt = Attempt::new(cx, &job.runnable);
-    if job.runnable.pace().is_quick() {
+    if job.runnable.pace.is_quick() {
         // If it is pending it is polled again at once, by the task that will be woken.
         let nobody = &mut std::task::Context::from_waker(Waker::noop());
         if let Poll::Ready(result) = Pin::new(&mut attempt).poll(nobody) {
-            let queue = job.queue.clone();
-            finish(shared, job, begun, result);
-            return Started::Over(slot, Some(queue));
+            return (Some(slot), Some(finish(shared, job, begun, Some(result))));
         }
     }
     tokio::spawn(run(shared.clone(), job, slot, begun, attempt));
-    Started::Runs
+    (None, None)
 }
 
 async fn run(
@@ -186,26 +166,22 @@ async fn run(
         timeout_at(begun + limit, attempt).await.unwrap_or_else(too_long)
     };
     let result = shared.abort.run_until_cancelled(handled).await;
-    let queue = job.queue.clone();
-    match result {
-        Some(result) => finish(&shared, job, begun, result),
-        None => {
-            let outcome = Outcome::Release { after: Duration::ZERO };
-            queue.finish(Work::Aborted { cx: job.cx, begun }, outcome, job.share);
-        }
-    }
+    let queue = finish(&shared, job, begun, result);
     drop(slot);
     shared.shares.runs_ended(1);
     queue.wake_settler();
 }
 
-fn finish(shared: &Shared, job: Admitted, begun: Instant, result: JobResult) {
+/// Without a result it was aborted.
+fn finish(shared: &Shared, job: Admitted, begun: Instant, result: Option<JobResult>) -> Arc<Queue> {
     let Admitted { queue, cx, runnable, share, .. } = job;
-    let (outcome, failure) = match result {
-        Ok(()) => (Outcome::Done, None),
-        Err(error) => (judge(shared, &cx, &error), Some((error, runnable))),
+    let (outcome, end) = match result {
+        Some(Ok(())) => (Outcome::Done, End::Done),
+        Some(Err(error)) => (judge(shared, &cx, &error), End::Failed(error, runnable)),
+        None => (Outcome::Release { after: Duration::ZERO }, End::Aborted),
     };
-    queue.finish(Work::Ran { cx, begun, failure }, outcome, share);
+    queue.finish(Work::Ran { cx, begun, end }, outcome, share);
+    queue
 }
 
 fn judge(shared: &Shared, cx: &Context, error: &JobError) -> Outcome {
@@ -231,7 +207,7 @@ impl Attempt {
             "job", name = %envelope.name, id = %envelope.id, queue = %cx.queue(), attempt = cx.attempt(), traceparent
         );
         let caught = Caught::new(runnable.handle(cx.clone()));
-        Self { caught, span, pace: Some(runnable.pace().clone()) }
+        Self { caught, span, pace: Some(runnable.pace.clone()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes jobs: a free share first, then a fair pick among the queues.
+//! Takes jobs: a share first, then a pick among the queues.
 
 use std::{
     collections::BTreeSet,
@@ -12,21 +12,12 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{
-    Event,
-    ahead::Pulse,
-    caught::Caught,
-    execute::admit,
-    pick::{Picker, pause},
-    queue::Queue,
-    shared::Shared,
-};
-use crate::{Delivery, Error, Outcome, Reserve, Settlement, Subscription, random::random};
+use super::*;
 
 const READY_WAIT: Duration = Duration::from_secs(30);
-/// How often news of idle queues is asked for while others are busy.
+/// How often idle queues are looked at while others are busy.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What a reserve under way has taken would else wait for its lease.
+/// What a reserve has taken would else wait for its lease.
 const LAST_RESERVE: Duration = Duration::from_millis(500);
 const SUSPECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -48,7 +39,7 @@ pub(super) struct Fetcher {
     pulse: Pulse,
     looked_at: Instant,
     failures: u32,
-    /// Reserves in a row that gave nothing.
+    /// Reserves in a row without a job.
     fruitless: usize,
     /// All queues were asked since the last job was taken.
     is_swept: bool,
@@ -63,7 +54,7 @@ impl Fetcher {
         Self { shared, until, picker, pulse, looked_at, failures: 0, fruitless: 0, is_swept: false }
     }
 
-    /// Gives the subscription back, to be closed after the last settlement.
+    /// Gives the subscription, to be closed after the last settlement.
     pub(super) async fn run(mut self, mut subscription: Subscribed) -> Subscribed {
         while !self.shared.stop.is_cancelled() {
             match &subscription {
@@ -126,7 +117,7 @@ impl Fetcher {
         self.looked_at = Instant::now();
     }
 
-    /// `ready` may go on naming a queue that pauses, so it alone cannot be waited on.
+    /// `ready` may go on naming a queue that pauses.
     async fn look_while_pausing(&mut self, subscription: &dyn Subscription, retry: Instant) {
         self.look(subscription, retry.saturating_duration_since(Instant::now())).await;
         if !self.picker.has_next(Instant::now()) {
@@ -184,7 +175,7 @@ impl Fetcher {
         }
     }
 
-    /// Starts what was taken; of suspects one at a time.
+    /// Admits what was taken; of suspects one at a time.
     async fn admit_all(
         &self,
         queue: &Arc<Queue>,

@@ -1,13 +1,12 @@
-//! Keeps the leases of all jobs in flight, and learns of those that are lost.
+//! Keeps the leases of what is in flight.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{caught::Caught, pick::pause, queue::Queue, shared::Shared};
-use crate::{Context, Delivery, Error, ErrorKind, random::random};
+use super::*;
 
-/// How often the driver is asked what it knows to be over: no I/O.
+/// How often the driver is asked what is over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -34,7 +33,7 @@ pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
     }
 }
 
-/// The deliveries that are still ours; the others are told.
+/// What is still ours; the others are told.
 fn current(shared: &Shared, queue: &Queue) -> Vec<Context> {
     let mut in_flight = queue.in_flight();
     in_flight.retain(|cx| {

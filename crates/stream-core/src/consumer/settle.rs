@@ -1,4 +1,4 @@
-//! Settles what has finished since the last call, until the store has answered for each.
+//! Settles what has finished, until the store has answered for each.
 
 use std::{
     iter::repeat_with,
@@ -7,19 +7,9 @@ use std::{
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{
-    Event,
-    caught::{Caught, catch},
-    pick::pause,
-    queue::{Finished, Queue, Work},
-    shared::Shared,
-};
-use crate::{
-    Context, Delivery, Error, ErrorKind, JobError, Outcome, Settlement, error::unanswered, handler::Runnable,
-    random::random, retry::bury,
-};
+use super::*;
 
-/// How often a store that is there may refuse an outcome.
+/// How often a store may refuse an outcome.
 const HARD_ERRORS_MAX: u32 = 5;
 
 pub(super) async fn settle(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -95,7 +85,7 @@ fn is_renewed(one: &Finished, settled: &Arc<Delivery>) -> bool {
     one.work.cx().is_some_and(|cx| !cx.is_lost() && !Arc::ptr_eq(&cx.delivery(), settled))
 }
 
-/// Whether to ask again after this error, and with which outcome.
+/// Whether to ask again, and with which outcome.
 fn can_be_repeated(one: &mut Finished, error: &Error) -> bool {
     match error.kind() {
         ErrorKind::OutcomeUnknown => answer_is_lost(&one.work),
@@ -121,7 +111,7 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
     let mut tally = shared.tally();
     for one in &counted {
         tally.0.add(&one.outcome);
-        tally.1 += u64::from(matches!(one.work, Work::Aborted { .. }));
+        tally.1 += u64::from(matches!(one.work, Work::Ran { end: End::Aborted, .. }));
     }
     drop(tally);
     let mut free: Option<OwnedSemaphorePermit> = None;
@@ -129,12 +119,10 @@ fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
         work.cx().inspect(|cx| free_suspect(shared, cx));
         shared.emit(&match &work {
             Work::NotRun(delivery) => Event::NotRun { queue: queue.name(), delivery, outcome: &outcome },
-            Work::Ran { cx, begun, .. } | Work::Aborted { cx, begun } => {
-                Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() }
-            }
+            Work::Ran { cx, begun, .. } => Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() },
         });
         match work {
-            Work::Ran { cx, failure: Some((error, runnable)), .. }
+            Work::Ran { cx, end: End::Failed(error, runnable), .. }
                 if matches!(outcome, Outcome::Bury { .. }) =>
             {
                 tokio::spawn(failed(cx, error, runnable, share));
@@ -159,7 +147,7 @@ async fn failed(cx: Context, error: JobError, runnable: Runnable, share: OwnedSe
     drop(share);
 }
 
-/// The outcome counts for nothing, or nobody knows whether it does.
+/// The outcome counts for nothing, or may have counted.
 fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     if let Some(cx) = one.work.cx() {
         queue.end([cx]);
@@ -172,7 +160,7 @@ fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     discard(one.work);
 }
 
-/// Drops the user's error, whose destructor may panic.
+/// The destructor of the user's error may panic.
 fn discard(work: Work) {
     let _ = catch(|| drop(work));
 }

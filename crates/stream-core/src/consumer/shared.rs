@@ -10,18 +10,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Drained, Event,
-    ahead::Shares,
-    caught::{Caught, catch},
-    queue::{Admitted, Queue},
-};
-use crate::{
-    Capabilities, Delivery, Driver, Envelope, Error, Outcome, QueueName, Result, Subscription,
-    error::unanswered,
-    handler::{Registry, UNPOISONED},
-    retry,
-};
+use super::*;
 
 const SUSPECT_FROM: u32 = 2;
 
@@ -55,7 +44,6 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// Ends what still runs after the grace period.
     pub(super) abort: CancellationToken,
-    pub(super) end: CancellationToken,
     pub(super) settled: Notify,
     /// And how many were aborted.
     pub(super) tally: Mutex<(Drained, u64)>,
@@ -85,7 +73,7 @@ impl Shared {
 
     /// It may have killed its workers: it runs beside no other suspect.
     pub(super) fn is_suspect(&self, delivery: &Delivery) -> bool {
-        retry::losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
+        losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
     }
 
     pub(super) fn emit(&self, event: &Event<'_>) {

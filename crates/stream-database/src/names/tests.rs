@@ -11,6 +11,10 @@ fn names_are_quoted_and_comments_taken_out() {
         "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
     );
     assert_eq!(names.plain(), "work.app_jobs");
+    assert_eq!(
+        &*names.render("SELECT {+find}({+a}(1))"),
+        "SELECT \"work\".\"app_jobs_find\"(\"work\".\"app_jobs_a\"(1))"
+    );
 }
 
 #[cfg(feature = "mysql")]

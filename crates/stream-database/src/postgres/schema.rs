@@ -14,8 +14,29 @@ use crate::{
 };
 
 /// Appended to, never changed: a step that was run somewhere is not run again.
-const STEPS: [Written; 1] =
-    [Written { name: "jobs, dead letters and rate limits", sql: include_str!("sql/0001_jobs.sql") }];
+const STEPS: [Written; 2] = [
+    Written { name: "jobs, dead letters and rate limits", sql: include_str!("sql/0001_jobs.sql") },
+    Written { name: "functions", sql: FUNCTIONS },
+];
+
+/// The statements that must not be planned by statistics: a queue is empty at one moment and has a million
+/// jobs at the next, and a plan that was made for few rows reads all of them for each job.
+///
+/// A function has its own settings for the planner, whoever calls it and over which pooler.
+const FUNCTIONS: &str = concat!(
+    include_str!("sql/functions/insert.sql"),
+    include_str!("sql/functions/find.sql"),
+    include_str!("sql/functions/reserve.sql"),
+    include_str!("sql/functions/probe.sql"),
+    include_str!("sql/functions/finish.sql"),
+    include_str!("sql/functions/put_back.sql"),
+    include_str!("sql/functions/bury.sql"),
+    include_str!("sql/functions/extend.sql"),
+    include_str!("sql/functions/clear.sql"),
+    include_str!("sql/functions/letters.sql"),
+    include_str!("sql/functions/revive.sql"),
+    include_str!("sql/functions/remove.sql"),
+);
 
 /// The oldest release whose planner keeps a `MATERIALIZED` part apart.
 const SERVER_MIN: i32 = 12_00_00;

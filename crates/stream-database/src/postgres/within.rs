@@ -52,10 +52,10 @@ pub(super) async fn finish(
 ) -> Outcome<Option<Ticket>> {
     let connection = begin(transaction).await?;
     let query = sql.finish_in.query().bind(queue).bind(jobs::uuid(key.id)).bind(key.token);
-    let ticket = match query.fetch_optional(&mut *connection).await {
-        Ok(row) => row.map(|row| row.try_get(0)).transpose(),
-        Err(error) => Err(error),
-    };
+    let ticket = query.fetch_one(&mut *connection).await.and_then(|row| {
+        let is_current: bool = row.try_get(0)?;
+        is_current.then(|| row.try_get(1)).transpose()
+    });
     end(connection, ticket.map_err(running)).await
 }
 

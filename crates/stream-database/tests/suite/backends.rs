@@ -5,3 +5,6 @@ pub(crate) mod postgres;
 
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;

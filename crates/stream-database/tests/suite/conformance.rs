@@ -9,3 +9,8 @@ mod postgres {
 mod mysql {
     stream_testkit::conformance!(crate::backends::mysql::set_up);
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    stream_testkit::conformance!(crate::backends::sqlite::set_up);
+}

@@ -9,3 +9,8 @@ mod postgres {
 mod mysql {
     stream_testkit::crash!(crate::backends::mysql::set_up);
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    stream_testkit::crash!(crate::backends::sqlite::set_up);
+}

@@ -7,3 +7,6 @@ mod postgres;
 
 #[cfg(feature = "mysql")]
 mod mysql;
+
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -2,13 +2,16 @@
 
 mod ahead;
 mod blocking;
+pub(crate) mod cut_off;
 mod distant;
-mod outages;
+mod heartbeat;
+pub(crate) mod outages;
 mod outcomes;
 mod panics;
 mod pushes;
 mod queues;
 mod refusals;
+pub(crate) mod scale;
 mod spans;
 mod stopping;
 mod stubborn;

@@ -1,3 +1,5 @@
+//! How many go ahead.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

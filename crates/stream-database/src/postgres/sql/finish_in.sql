@@ -1,3 +1,2 @@
--- $1 queue, $2 id, $3 token. Returns the number of the transaction, if the delivery was current.
-DELETE FROM {jobs} WHERE id = $2 AND queue = $1 AND token = $3
-RETURNING txid_current()
+-- $1 queue, $2 id, $3 token. Whether the delivery was current, and the number of the transaction.
+SELECT {+finish}($1, ARRAY[$2::uuid], ARRAY[$3::bigint]) = '{}', txid_current()

@@ -281,6 +281,7 @@ async fn a_handler_that_ends_its_job_in_its_transaction_is_reported_done() {
     let Some(shop) = Shop::open(name).await else { return };
     let (driver, pool) = (shop.driver.clone(), shop.pool.clone());
     let insert = format!("INSERT INTO {}jobs_orders VALUES ($1)", shop.own.prefix);
+    let lease = LEASE * 4;
     let handle = move |order: i64, cx: Context| {
         let (driver, pool, insert) = (driver.clone(), pool.clone(), insert.clone());
         async move {
@@ -293,7 +294,7 @@ async fn a_handler_that_ends_its_job_in_its_transaction_is_reported_done() {
             }
             transaction.commit().await?;
             // Longer than the lease: the keeper finds no row.
-            sleep(LEASE * 2).await;
+            sleep(lease * 2).await;
             Ok(())
         }
     };
@@ -302,13 +303,13 @@ async fn a_handler_that_ends_its_job_in_its_transaction_is_reported_done() {
     let manager = QueueManager::new(shop.driver.clone());
     manager.push_many((0..5_i64).map(|order| Draft::named("ship", &order))).await.unwrap();
 
-    let consumer = Consumer::builder(&manager, Handlers::new().register_named("ship", handle)).lease(LEASE);
+    let consumer = Consumer::builder(&manager, Handlers::new().register_named("ship", handle)).lease(lease);
     let consumer = consumer.on_event(move |event| match event {
         Event::Settled { outcome: Outcome::Done, .. } => events.lock().unwrap().push("done"),
         Event::LeaseLost { .. } | Event::OutcomeUnconfirmed { .. } => events.lock().unwrap().push("lost"),
         _ => {}
     });
-    let drained = timeout(NOT_LATER * 2, consumer.drain()).await.expect("it comes to an end").unwrap();
+    let drained = timeout(NOT_LATER * 2, consumer.drain_all()).await.expect("it comes to an end").unwrap();
 
     assert_eq!((drained.done, drained.retried), (5, 5));
     assert_eq!(*told.lock().unwrap(), ["done"; 5]);

@@ -4,14 +4,14 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeadLetterStore, Driver, Envelope, Error, ErrorKind, QueueName, Result, Undecodable};
+use crate::*;
 
 /// The jobs of one queue that were given up on.
 ///
-/// The methods are those of [`DeadLetterStore`].
+/// For each method see [`DeadLetterStore`].
 ///
 /// # Errors
-/// Of all: `Config` for a bad name; `Unsupported` where they cannot be read; the driver's own.
+/// `Config` for a bad name; `Unsupported` where they cannot be read; the driver's own.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     place: Result<(Arc<dyn Driver>, QueueName)>,
@@ -28,7 +28,7 @@ impl DeadLetters {
         store.list(queue, after, limit).await
     }
 
-    /// Makes one ready again; false if there is no such letter, or a waiting job holds its unique key.
+    /// Makes one ready again; false if it stays.
     pub async fn retry(&self, id: &DeadLetterId) -> Result<bool> {
         let (store, queue) = self.store()?;
         store.retry(queue, id).await
@@ -72,20 +72,20 @@ impl DeadLetters {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The store's name for it; the cursor for paging.
+    /// The store's name for it.
     pub id: DeadLetterId,
     /// The job, or bytes that are none.
     pub envelope: Result<Envelope, Undecodable>,
-    /// The attempt that was the last.
+    /// The last attempt.
     pub attempt: u32,
-    /// How often it was lost before.
+    /// How often it was lost.
     pub lost: u32,
     /// Why it was buried.
     pub error: String,
 }
 
 impl DeadLetter {
-    /// A letter of a first attempt.
+    /// Of a first attempt.
     pub fn new(id: DeadLetterId, envelope: Result<Envelope, Undecodable>, error: impl Into<String>) -> Self {
         Self { id, envelope, attempt: 1, lost: 0, error: error.into() }
     }

@@ -1,13 +1,10 @@
-//! A job with its options: `Push` bound to a manager, `Draft` not.
+//! A job on its way into a queue.
 
 use std::{borrow::Cow, pin::Pin, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
-    Backoff, BoxError, Capabilities, Codec, Envelope, Error, Job, JobId, NewJob, Priority, Pushed,
-    QueueManager, QueueName, Result, job,
-};
+use crate::*;
 
 /// A job on its way into a queue: options first, then `.await`.
 ///
@@ -22,7 +19,7 @@ pub struct Push<To = QueueManager> {
     problem: Option<Error>,
 }
 
-/// A job with options, for `push_many` and for pushes in a caller's transaction.
+/// A job with its options, for `push_many` or a caller's transaction.
 pub type Draft = Push<()>;
 
 impl Draft {
@@ -67,7 +64,7 @@ impl Draft {
             }
         };
         let job = NewJob::new(Envelope::new(name, codec, payload));
-        Self { to: (), queue: job::DEFAULT_QUEUE.into(), connection: None, job, problem }
+        Self { to: (), queue: DEFAULT_QUEUE.into(), connection: None, job, problem }
     }
 
     pub(crate) fn bind(self, manager: QueueManager) -> Push {
@@ -119,7 +116,7 @@ impl<To> Push<To> {
         self
     }
 
-    /// The routing or partition key, where the connection promises that.
+    /// The routing key, where the connection promises that; at most 255 bytes.
     pub fn route(mut self, key: impl Into<String>) -> Self {
         self.job.route = Some(key.into());
         self
@@ -137,7 +134,7 @@ impl<To> Push<To> {
         self
     }
 
-    /// Adds a header; all together have at most 8 KiB.
+    /// Adds a header; 8 KiB in all.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.job.envelope.headers.insert(name.into(), value.into());
         self
@@ -148,7 +145,7 @@ impl<To> Push<To> {
         self.job.envelope.id
     }
 
-    /// The checked queue and job, for a push in a caller's transaction.
+    /// The checked queue and job, for a caller's transaction.
     ///
     /// # Errors
     /// `Config` for a bad queue name, `InvalidJob` for a bad job, `Unsupported` for what

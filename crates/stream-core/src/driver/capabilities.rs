@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, ErrorKind, NewJob, Result, error::ensure};
+use crate::*;
 
 /// What a connection promises; a job that asks for more is refused before it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Capabilities {
     pub fence: Fence,
     /// How `attempt` and `lost` are kept apart.
     pub counts: Counts,
-    /// Whether an id that the queue holds is not stored again.
+    /// Whether an id is stored once.
     pub repeated_push: Support,
     /// How strictly a more urgent job goes first.
     pub priorities: Priorities,
@@ -42,12 +42,12 @@ pub struct Capabilities {
     pub dead_letters: Listing,
     /// Most bytes of an encoded envelope: the store's limit less 4 KiB.
     pub envelope_bytes_max: usize,
-    /// Jobs per call; a larger batch no longer pays.
+    /// Jobs per call; more no longer pay.
     pub batch: usize,
 }
 
 impl Capabilities {
-    /// Everything; a driver takes back what it cannot keep.
+    /// Everything; take back what the store cannot keep.
     pub fn full(envelope_bytes_max: usize) -> Self {
         let any = DelaySupport::Any { grain: Duration::from_millis(1) };
         Self {
@@ -133,7 +133,7 @@ pub enum DelaySupport {
         /// The smallest step of a wait.
         grain: Duration,
     },
-    /// Up to [`LONGEST`](crate::LONGEST).
+    /// Up to [`LONGEST`].
     Any {
         /// The smallest step of a wait.
         grain: Duration,
@@ -146,7 +146,7 @@ impl DelaySupport {
         match self {
             Self::None => Duration::ZERO,
             Self::UpTo { max, .. } => max,
-            Self::Any { .. } => crate::LONGEST,
+            Self::Any { .. } => LONGEST,
         }
     }
 
@@ -207,9 +207,9 @@ impl LeaseSupport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fence {
-    /// An outcome counts if nobody took the job since, also after the lease's end.
+    /// An outcome counts if nobody took the job since.
     Exact,
-    /// An outcome after the lease's end is refused even if nobody took the job.
+    /// An outcome after the end of the lease is refused even so.
     ExpiryRefused,
     /// A late outcome may be taken for a current one.
     BestEffort,
@@ -225,7 +225,7 @@ pub enum Counts {
     UnstartedMayCount,
     /// The store has one counter: `attempt` is an upper bound, `lost` is zero.
     ///
-    /// Attempts above the job's maximum are taken for losses.
+    /// What exceeds the job's attempts is taken for losses.
     Merged,
 }
 
@@ -243,7 +243,7 @@ pub enum Priorities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// For one producer, queue and priority, unless retried or released.
+    /// Those of one producer and priority, unless retried or released.
     Fifo,
     /// Usually.
     BestEffort,
@@ -257,7 +257,7 @@ pub enum Precision {
     Exact,
     /// An estimate.
     Estimate,
-    /// An estimate of the ready jobs; the others are given as zero.
+    /// An estimate of the ready jobs; the others are zero.
     ReadyOnly,
 }
 

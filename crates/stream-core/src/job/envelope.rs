@@ -9,9 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
-use crate::{
-    Backoff, BoxError, Error, ErrorKind, JobId, Priority, Result, Undecodable, error::ensure, limits::*, wire,
-};
+use crate::*;
 
 /// A job as it is stored.
 ///
@@ -37,7 +35,7 @@ pub struct Envelope {
     pub timeout: Option<Duration>,
     /// At most one job of a group is in flight, where the connection promises that.
     pub group: Option<String>,
-    /// At most one waiting or reserved job has this key, where the connection promises that.
+    /// Not stored while a waiting or reserved job has this key, where the connection promises that.
     pub unique_key: Option<String>,
     /// Users' headers and the W3C `traceparent`; 8 KiB in all.
     pub headers: BTreeMap<String, String>,
@@ -92,7 +90,7 @@ impl Envelope {
     /// # Errors
     /// The bytes and why they are none: cut off, another major version, an illegal field.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Undecodable> {
-        wire::decode(&bytes).map_err(|(id, reason)| Undecodable::new(bytes, id, reason))
+        wire::decode(bytes)
     }
 
     /// The length of `to_bytes`.
@@ -102,7 +100,7 @@ impl Envelope {
 
     /// At least `encoded_len`, without encoding.
     pub(crate) fn rough_len(&self) -> usize {
-        /// More than all at their limits: 8,192 headers of one byte take 80 KiB.
+        /// More than all at their limits: 8,192 headers take 80 KiB.
         const OTHER_FIELDS: usize = 100 * 1024;
         self.payload.len() + self.unknown.len() + OTHER_FIELDS
     }
@@ -125,7 +123,7 @@ impl Envelope {
     }
 }
 
-/// Without the payload, which serde quotes before the last `expected`.
+/// Without the payload, which serde quotes before `expected`.
 fn without_payload(said: &str) -> String {
     if said.starts_with("missing field") || !said.contains('`') && !said.contains('"') {
         return format!(": {said}");

@@ -1,4 +1,4 @@
-//! A job taken by hand: complete, fail, release or extend it.
+//! A job taken by hand.
 
 use std::{
     sync::{
@@ -10,15 +10,12 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use crate::{
-    Delivery, Driver, Envelope, ErrorKind, JobError, Outcome, QueueName, Result, Settlement, decide,
-    error::unanswered, manager::check_lease, random::random, retry::runnable,
-};
+use crate::*;
 
-/// A job taken by [`QueueManager::pop`](crate::QueueManager::pop) or `reserve`.
+/// A job taken by [`QueueManager::pop`] or `reserve`.
 ///
 /// It comes back after its lease unless completed, failed or released; each can be repeated. A drop
-/// in a tokio runtime releases it, with the feature `worker`.
+/// releases it in a tokio runtime, with the feature `worker`.
 #[must_use = "complete, fail or release it"]
 #[derive(Debug)]
 pub struct ReservedJob {
@@ -46,7 +43,7 @@ impl ReservedJob {
 
     /// The job as it is stored.
     pub fn envelope(&self) -> &Envelope {
-        self.delivery.envelope.as_ref().expect("`accept` buried what cannot be decoded")
+        self.delivery.envelope.as_ref().expect("`accept` buried others")
     }
 
     /// The delivery, for a driver's own verbs.
@@ -75,7 +72,7 @@ impl ReservedJob {
         self.settle(&Outcome::Done).await
     }
 
-    /// Ends the attempt as the consumer would, and says what was decided.
+    /// Ends the attempt as a consumer would; says how.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
@@ -84,7 +81,7 @@ impl ReservedJob {
         self.settle(&outcome).await.map(|()| outcome)
     }
 
-    /// Gives the job back: again at once, counting no attempt.
+    /// Again at once, counting no attempt.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
@@ -98,14 +95,12 @@ impl ReservedJob {
     /// As [`complete`](Self::complete); `Config` or `Unsupported` for a lease that cannot be kept.
     pub async fn extend(&self, lease: Duration) -> Result<()> {
         check_lease(lease, &self.driver.capabilities())?;
-        let extended = self.driver.extend(&self.queue, &[&self.delivery], lease).await.pop();
-        extended.unwrap_or_else(|| unanswered(self.driver.name(), "extend"))
+        only(self.driver.extend(&self.queue, &[&self.delivery], lease).await, &self.driver, "extend")
     }
 
     async fn settle(&self, outcome: &Outcome) -> Result<()> {
         let settlement = Settlement::new(&self.delivery, outcome);
-        let settled = self.driver.settle(&self.queue, &[settlement]).await.pop();
-        let settled = settled.unwrap_or_else(|| unanswered(self.driver.name(), "settle"));
+        let settled = only(self.driver.settle(&self.queue, &[settlement]).await, &self.driver, "settle");
         if settled.as_ref().err().is_none_or(|error| error.kind() == &ErrorKind::LeaseLost) {
             self.is_over.store(true, Ordering::Relaxed);
         }

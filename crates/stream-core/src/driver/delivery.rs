@@ -4,23 +4,23 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Envelope, JobId};
+use crate::*;
 
-/// One job on loan to one worker until it is settled or its lease ends.
+/// One job on loan until it is settled or its lease ends.
 ///
-/// Another process may settle it where the lease is `Timed`, and gets `LeaseLost` elsewhere.
+/// Another process may settle it where the lease is `Timed`; elsewhere it gets `LeaseLost`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The job, or bytes that are none.
     pub envelope: Result<Envelope, Undecodable>,
-    /// 1 + the deliveries that ended with [`Outcome::Retry`].
+    /// 1 plus the deliveries ended by `Retry`.
     pub attempt: u32,
     /// The deliveries that ended with no outcome: crash, expiry, connection gone.
     pub lost: u32,
     /// The error of the last `Retry` or `Bury`, where the store keeps it.
     pub last_error: Option<String>,
-    /// The fence: proof that this delivery is the current one.
+    /// Proof that this delivery is the current one.
     pub receipt: Receipt,
 }
 
@@ -39,9 +39,9 @@ impl Delivery {
     }
 }
 
-/// What a driver recognises its delivery by; opaque to others.
+/// What a driver knows its delivery by; opaque to others.
 ///
-/// At most [`RECEIPT_BYTES_MAX`](crate::RECEIPT_BYTES_MAX) bytes; `Debug` shows none.
+/// At most [`RECEIPT_BYTES_MAX`] bytes; `Debug` shows none.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Receipt(Box<[u8]>);
 
@@ -105,12 +105,12 @@ pub enum Outcome {
     Retry {
         /// The wait.
         after: Duration,
-        /// Why, at most [`ERROR_BYTES_MAX`](crate::ERROR_BYTES_MAX) bytes.
+        /// Why, at most [`ERROR_BYTES_MAX`] bytes.
         error: String,
     },
     /// Failed for good: move to the dead letters.
     Bury {
-        /// Why, at most [`ERROR_BYTES_MAX`](crate::ERROR_BYTES_MAX) bytes.
+        /// Why, at most [`ERROR_BYTES_MAX`] bytes.
         error: String,
     },
     /// Not run: deliver again, not before `after` from now; counts as nothing.
