@@ -64,10 +64,10 @@ fn judge(said: &dyn DatabaseError) -> Fault {
         | 1836 | 1969 | 3024 | 1047 => Fault::Away,
         // The server stops, the session was ended, its messages were lost.
         1053 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1927 | 3169 | 4031 => Fault::InDoubt,
-        // No access, no database, host not allowed, unknown column, syntax, no table, no such function or
-        // plugin, password expired, account locked, old authentication.
-        1044 | 1045 | 1046 | 1049 | 1054 | 1064 | 1130 | 1142 | 1143 | NO_TABLE | 1227 | 1251 | 1305
-        | 1370 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => Fault::Config,
+        // No database for this user or at all, host not allowed, unknown column, syntax, no table, no such function or
+        // plugin, password expired, account locked, old authentication, a binary log of statements.
+        1044 | 1046 | 1049 | 1054 | 1064 | 1130 | 1142 | 1143 | NO_TABLE | 1227 | 1251 | 1305 | 1370
+        | 1524 | 1665 | 1820 | 1862 | 3118 | 3159 | 4151 => Fault::Config,
         // A message that is too large for the server.
         1153 => Fault::Refused,
         // MariaDB's constraint, which is another error on MySQL.

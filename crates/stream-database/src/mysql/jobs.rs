@@ -20,12 +20,16 @@ use crate::{
 /// Rows of one step of `clear`, whose ids are one value of the server.
 const CLEARED: u64 = 2_000;
 
+/// Rows of one reserve, whose ids are one value of the server.
+const TAKEN: usize = 10_000;
+
 /// What takes rows: to be sent alone, or inside a transaction.
 pub(super) fn reserve(sql: &Statements, queue: &str, take: Take) -> Filled {
+    let max_jobs = take.max_jobs.min(TAKEN);
     sql.reserve.filled(&[
         ("queue", Literal::Name(queue)),
-        ("most", Literal::Number(count(take.max_jobs))),
-        ("enough", Literal::Number(count(enough(take.max_jobs)))),
+        ("most", Literal::Number(count(max_jobs))),
+        ("enough", Literal::Number(count(enough(max_jobs)))),
         ("lease", Literal::Number(micros(take.lease))),
         ("token", Literal::Number(take.token)),
     ])

@@ -21,7 +21,7 @@ const STEPS: [Written; 1] =
     [Written { name: "jobs, dead letters and rate limits", sql: include_str!("sql/0001_jobs.sql") }];
 
 /// What `inspect.sql` answers true where it is so, what that means, and what repairs it.
-const WRONG: [(&str, &str, &str); 4] = [
+const WRONG: [(&str, &str, &str); 5] = [
     (
         "is_not_flushed",
         "innodb_flush_log_at_trx_commit is not 1: a crash can lose jobs whose push was answered",
@@ -33,6 +33,11 @@ const WRONG: [(&str, &str, &str); 4] = [
         "set `sync_binlog = 1`",
     ),
     ("is_read_only", "the server is read only", "connect to the primary, and set `read_only = 0`"),
+    (
+        "is_logged_by_statement",
+        "binlog_format is STATEMENT, in which the server writes nothing at READ COMMITTED",
+        "set `binlog_format = ROW`",
+    ),
     (
         "is_of_another_engine",
         "not all tables are of the engine InnoDB, which alone has transactions",

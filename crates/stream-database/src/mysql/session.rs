@@ -13,6 +13,9 @@ use crate::{
     locked::locked,
 };
 
+/// The ids of the largest reserve, as JSON.
+const AGGREGATE_BYTES_MIN: i64 = 1_000_000;
+
 /// Whose connections are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
@@ -86,6 +89,12 @@ async fn facts(connection: &mut MySqlConnection, sql: &Statements) -> Outcome<Fa
     }
     if row.try_get::<i64, _>("commits_alone").map_err(running)? == 0 {
         let detail = "autocommit is off in this pool: nothing that is stored would stay; set it to 1";
+        return Err(Failure::new(Fault::Config, detail));
+    }
+    // MariaDB cuts what JSON_ARRAYAGG makes to this length, and a reserve makes a list of ids by it.
+    let is_cut = row.try_get::<i64, _>("aggregate_bytes_max").map_err(running)? < AGGREGATE_BYTES_MIN;
+    if is_cut && version.contains("MariaDB") {
+        let detail = "group_concat_max_len is too small in this pool; set it to 1048576, its default";
         return Err(Failure::new(Fault::Config, detail));
     }
     let bytes: i64 = row.try_get("packet_bytes_max").map_err(running)?;

@@ -1,3 +1,4 @@
 SELECT VERSION() AS version,
        CAST(@@max_allowed_packet AS SIGNED) AS packet_bytes_max,
+       CAST(@@group_concat_max_len AS SIGNED) AS aggregate_bytes_max,
        CAST(@@autocommit AS SIGNED) AS commits_alone

@@ -1,4 +1,6 @@
 -- What a connection of our own is told when it is opened. At the server's default, REPEATABLE READ, a
 -- reserve locks the gaps between rows as well, and reserves and pushes deadlock.
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SET SESSION innodb_lock_wait_timeout = 5
+SET SESSION innodb_lock_wait_timeout = 5;
+-- MariaDB cuts what JSON_ARRAYAGG makes to this length, which is its default.
+SET SESSION group_concat_max_len = 1048576

@@ -1,5 +1,6 @@
 SELECT @@innodb_flush_log_at_trx_commit <> 1 AS is_not_flushed,
        @@log_bin = 1 AND @@sync_binlog <> 1 AS is_not_synced,
+       @@log_bin = 1 AND @@binlog_format = 'STATEMENT' AS is_logged_by_statement,
        @@read_only = 1 AS is_read_only,
        EXISTS (
            SELECT 1

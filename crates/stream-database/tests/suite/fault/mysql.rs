@@ -155,7 +155,8 @@ async fn a_migration_without_an_answer_can_be_repeated() {
     assert!(scene.driver.migrate().await.unwrap_err().is_transient());
     scene.plug_in().await;
 
-    scene.driver.migrate().await.unwrap();
+    // Which may wait for the first to end, and commits each table.
+    scene.direct.migrate().await.unwrap();
     scene.push(&job()).await.unwrap();
     scene.end().await;
 }

@@ -7,7 +7,10 @@ mod transaction;
 use std::{slice, time::Duration};
 
 use sqlx::{AssertSqlSafe, MySqlPool, mysql::MySqlPoolOptions};
-use stream_core::{Delivery, Draft, Driver, ErrorKind, NewJob, QueueName, Reserve, Subscription};
+use stream_core::{
+    Delivery, Draft, Driver, ErrorKind, NewJob, Outcome, Priority, QueueName, Reserve, Settlement,
+    Subscription,
+};
 use stream_database::DatabaseDriver;
 use tokio::{
     task::JoinHandle,
@@ -184,6 +187,24 @@ async fn an_extend_does_not_wait_for_a_row_that_the_handler_has_locked() {
 }
 
 #[tokio::test]
+async fn what_is_taken_at_once_comes_in_its_order() {
+    let Some(own) = Own::new("own::mysql::what_is_taken_at_once_comes_in_its_order") else { return };
+    let driver = own.migrated().await;
+    let of = |priority| Draft::named("x", &1).with_priority(priority).into_job().unwrap();
+    let (low, first, second, high) =
+        (of(Priority::Low), of(Priority::Default), of(Priority::Default), of(Priority::High));
+    driver.push(&queue(), &[low.clone(), first.clone()]).await;
+    driver.push(&queue(), &[second.clone(), high.clone()]).await;
+
+    let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
+    let taken = subscription.reserve(&queue(), Reserve::new(4).lease(LONG)).await.unwrap();
+
+    let ids = [high, first, second, low].map(|job| Some(job.envelope.id));
+    assert_eq!(taken.iter().map(Delivery::id).collect::<Vec<_>>(), ids);
+    own.drop_tables().await;
+}
+
+#[tokio::test]
 async fn a_reserve_passes_over_a_row_that_another_transaction_holds() {
     let name = "own::mysql::a_reserve_passes_over_a_row_that_another_transaction_holds";
     let Some(own) = Own::new(name) else { return };
@@ -261,8 +282,11 @@ async fn a_driver_on_the_programs_pool_leaves_it_open_and_its_settings_alone() {
     driver.migrate().await.unwrap();
     driver.push(&queue(), &[job(), job()]).await.remove(0).unwrap();
     let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
-    assert_eq!(subscription.reserve(&queue(), Reserve::new(2)).await.unwrap().len(), 2);
+    let taken = subscription.reserve(&queue(), Reserve::new(2)).await.unwrap();
+    let done: Vec<_> = taken.iter().map(|delivery| Settlement::new(delivery, &Outcome::Done)).collect();
+    assert!(driver.settle(&queue(), &done).await.iter().all(Result::is_ok));
 
+    assert_eq!(done.len(), 2);
     assert_eq!(isolation(&pool).await, "REPEATABLE-READ");
     driver.close().await.unwrap();
 
