@@ -138,7 +138,7 @@ impl ConsumerBuilder {
 
     /// As [`drain`](Self::drain), but until the queues are empty.
     ///
-    /// It waits without limit for delayed jobs and those that others have reserved.
+    /// It waits without limit for what `depth` counts: delayed jobs and those that others have reserved.
     ///
     /// # Errors
     /// As [`drain`](Self::drain).

@@ -233,6 +233,8 @@ impl Fetcher {
         }
         if !self.is_swept {
             self.is_swept = true;
+            // Some stores take only by waiting.
+            self.look(subscription, Duration::ZERO).await;
             self.picker.all_may_have_work();
             return true;
         }

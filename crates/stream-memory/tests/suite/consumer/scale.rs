@@ -152,3 +152,19 @@ pub(crate) async fn work_a_backlog(jobs: usize) {
 async fn a_hundred_thousand_waiting_jobs_are_worked_and_never_held() {
     work_a_backlog(100_000).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_works_what_a_store_gives_only_to_who_waits() {
+    use stream_testkit::limited::{Limited, Limits};
+    for limits in [Limits::like_rabbitmq(), Limits::like_sqs_standard(), Limits::like_kafka(), Limits::bare()]
+    {
+        let mut world = World::new();
+        world.queue = QueueManager::new(Limited::new(Arc::new(world.driver.clone()), limits));
+        for work in 0..50 {
+            world.queue.push(act(&format!("work {work}"))).await.unwrap();
+        }
+        assert_eq!(world.consumer().drain().await.unwrap().done, 50);
+        world.queue.push(act("work")).await.unwrap();
+        assert_eq!(world.consumer().drain_all().await.unwrap().done, 1);
+    }
+}
