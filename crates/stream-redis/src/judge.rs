@@ -19,8 +19,13 @@ struct Node<'l> {
 }
 
 impl<'l> Node<'l> {
-    fn all(live: &'l Live, at: At) -> Vec<Self> {
-        live.client.active_connections().into_iter().map(|server| Self { live, server, at }).collect()
+    /// At least one: who is not connected to any cannot judge.
+    fn all(live: &'l Live, at: At) -> Result<Vec<Self>> {
+        let servers = live.client.active_connections();
+        if servers.is_empty() {
+            return Err(at.error(ErrorKind::Unavailable).explained("the connection was lost meanwhile"));
+        }
+        Ok(servers.into_iter().map(|server| Self { live, server, at }).collect())
     }
 
     async fn ask(&self, name: &'static str, words: &[&'static str]) -> Result<Frame> {
@@ -80,7 +85,7 @@ pub(crate) async fn judge(connection: &Connection, live: &Live, at: At) -> Resul
         return Ok(());
     }
     let session = live.session();
-    for node in Node::all(live, at) {
+    for node in Node::all(live, at)? {
         ensure_fit(connection, &Info::ask(&node).await?, at)?;
     }
     live.note_judged(session);
@@ -117,7 +122,7 @@ pub(crate) async fn findings(connection: &Connection) -> Result<Vec<Finding>> {
     let at = At::reads("check");
     let live = connection.link.connected(at).await?;
     let mut findings = Vec::new();
-    for node in Node::all(&live, at) {
+    for node in Node::all(&live, at)? {
         let info = Info::ask(&node).await?;
         let mut found = of_node(connection, &info);
         found.extend(durability(&node, &info).await?);

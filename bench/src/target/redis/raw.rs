@@ -156,11 +156,10 @@ impl RedisLoop {
         let mut taken = Vec::with_capacity(count);
         while let (Some(id), Some(job)) = (parts.next(), parts.next()) {
             let mut bytes = blob(job)?.to_vec();
-            // Deliveries that ended with a retry.
-            bytes[8] = match if has_notes { parts.next() } else { None } {
-                Some(Frame::BlobString { data, .. }) => data[3],
-                _ => 0,
-            };
+            // Deliveries that ended with a retry; jobs without notes keep their bytes as they are.
+            if let Some(Frame::BlobString { data, .. }) = if has_notes { parts.next() } else { None } {
+                bytes[8] = data[3];
+            }
             taken.push(Taken { id: blob(id)?, bytes });
         }
         Ok(taken)
