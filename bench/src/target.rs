@@ -3,6 +3,7 @@
 mod mariadb;
 mod memory;
 mod postgres;
+mod redis;
 mod sqlite;
 
 use std::{
@@ -175,6 +176,7 @@ pub(crate) fn all() -> Vec<Arc<dyn Target>> {
         Arc::new(memory::Memory),
         Arc::new(postgres::Postgres),
         Arc::new(mariadb::MariaDb),
+        Arc::new(redis::Redis),
         Arc::new(sqlite::Sqlite),
     ]
 }

@@ -108,7 +108,7 @@ impl<DB: Database> Pool<DB> {
     }
 
     /// How the connections are made: for one that is not for calls.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn options(&self) -> OptionsOf<DB> {
         match &self.source {
             Source::Own(own) => own.options.clone(),

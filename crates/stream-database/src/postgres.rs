@@ -14,15 +14,17 @@ mod within;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{PgPool, Postgres as Pg};
+use sqlx::{PgConnection, PgPool, Postgres as Pg};
 use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
+use tokio::time::Instant;
 
-use self::{bell::Bell, statements::Statements};
+use self::{bell::Bell, jobs::Taken, statements::Statements};
 use crate::{
     DatabaseConfig, DatabaseTransaction, Notifications,
     completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Outcome},
+    marks::{self, Levels, Marks},
     migration::Step,
     names::Names,
     pool::Pool,
@@ -48,6 +50,7 @@ pub(crate) struct Postgres {
     sql: Statements,
     steps: Vec<Step>,
     bell: Bell,
+    marks: Marks,
 }
 
 impl Postgres {
@@ -71,7 +74,17 @@ impl Postgres {
             plain_name: names.plain(),
             sql: Statements::of(names),
             steps: schema::steps(names),
+            marks: Marks::default(),
         }
+    }
+}
+
+impl Postgres {
+    async fn take(&self, queue: &str, take: Take, from: Option<Levels>) -> Outcome<Vec<Taken>> {
+        let step = async |connection: &mut PgConnection| {
+            jobs::reserve(connection, &self.sql, queue, take, from).await
+        };
+        self.pool.with(step).await
     }
 }
 
@@ -114,8 +127,30 @@ impl Dialect for Postgres {
         self.pool.with(async |connection| jobs::find(connection, &self.sql, queue, rows).await).await
     }
 
-    async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
-        self.pool.with(async |connection| jobs::reserve(connection, &self.sql, queue, take).await).await
+    async fn reserve(&self, queue: &str, mut take: Take) -> Outcome<Vec<Row>> {
+        let mut taken = Vec::new();
+        if let Some(from) = self.marks.of(queue) {
+            taken = self.take(queue, take, Some(from)).await?;
+            if taken.len() == take.max_jobs {
+                self.marks.advance(queue, marks::latest(taken.iter().map(Taken::due)));
+                return Ok(jobs::ordered(taken));
+            }
+            self.marks.forget(queue);
+            take.max_jobs -= taken.len();
+        }
+        let begun = Instant::now();
+        match self.take(queue, take, None).await {
+            Ok(more) => {
+                if more.len() == take.max_jobs {
+                    self.marks.begin(queue, marks::latest(more.iter().map(Taken::due)), begun.elapsed());
+                }
+                taken.extend(more);
+            }
+            // What was taken wins.
+            Err(failure) if taken.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
+        Ok(jobs::ordered(taken))
     }
 
     async fn reserve_limited(&self, queue: &str, take: Take, limit: RateLimit) -> Outcome<Limited> {

@@ -42,7 +42,9 @@ impl Driver {
 
     /// Whether this row is meant by a name: its own, or that of the row for the rest of its package.
     fn is_named(&self, name: &str) -> bool {
-        let is_rest = |other: &Driver| other.part == Part::Rest && other.package == self.package;
+        let is_rest = |other: &Driver| {
+            other.part == Part::Rest && other.package == self.package && other.standing == Standing::Main
+        };
         // An extra is named by itself alone: it needs a server that few have.
         let is_main = self.standing == Standing::Main;
         self.name == name || is_main && DRIVERS.iter().any(|other| other.name == name && is_rest(other))
@@ -85,7 +87,7 @@ const fn database(name: &'static str, services: &'static [&'static str], module:
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 9] = [
+pub(crate) const DRIVERS: [Driver; 14] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
@@ -97,8 +99,22 @@ pub(crate) const DRIVERS: [Driver; 9] = [
     database("postgres", &["postgres"], "postgres"),
     database("mariadb", &["mariadb"], "mysql"),
     database("sqlite", &[], "sqlite"),
+    Driver { services: &["redis"], part: Part::Rest, ..alone("redis", "stream-redis") },
+    Driver {
+        services: &["redis-cluster"],
+        part: Part::Named("cluster"),
+        ..alone("redis-cluster", "stream-redis")
+    },
+    Driver { services: &["rabbitmq"], ..alone("rabbitmq", "stream-rabbitmq") },
     // The same tests on MySQL itself, which only Debian's unstable release has.
     Driver { standing: Standing::Extra, ..database("mysql", &["mysql"], "mysql") },
+    Driver {
+        services: &["valkey"],
+        standing: Standing::Extra,
+        part: Part::Rest,
+        ..alone("valkey", "stream-redis")
+    },
+    Driver { services: &["rabbitmq4"], standing: Standing::Extra, ..alone("rabbitmq4", "stream-rabbitmq") },
 ];
 
 /// The main row that a test belongs to.

@@ -137,6 +137,7 @@ impl Session {
             .bind(batch as i64)
             .bind(LEASE)
             .bind(token)
+            .bind(Vec::<i64>::new())
             .fetch_all(&mut self.connection)
             .await?;
         let taken = |row: &PgRow| -> Result<Taken> {

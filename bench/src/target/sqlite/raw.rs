@@ -46,6 +46,7 @@ struct Sql {
 struct Taken {
     id: Vec<u8>,
     bytes: Vec<u8>,
+    attempts: u8,
 }
 
 impl Sql {
@@ -140,9 +141,8 @@ impl Session {
             .fetch_all(&mut self.connection)
             .await?;
         let taken = |row: &SqliteRow| -> Result<Taken> {
-            let mut bytes: Vec<u8> = row.try_get("payload")?;
-            bytes[8] = row.try_get("attempts")?;
-            Ok(Taken { id: row.try_get("id")?, bytes })
+            let attempts = row.try_get("attempts")?;
+            Ok(Taken { id: row.try_get("id")?, bytes: row.try_get("payload")?, attempts })
         };
         Ok((rows.iter().map(taken).collect::<Result<_>>()?, self.token))
     }
@@ -186,7 +186,8 @@ async fn work(session: &Mutex<Session>, batch: usize, kind: Kind) -> Result<Vec<
             return Ok(numbers);
         }
         let (mut done, mut failed) = (Vec::with_capacity(batch), Vec::new());
-        for Taken { id, mut bytes } in taken {
+        for Taken { id, mut bytes, attempts } in taken {
+            bytes[8] = attempts;
             match raw_run(&mut bytes, kind).await {
                 true => {
                     numbers.push(raw_number(&bytes));
@@ -234,7 +235,7 @@ impl RawLoop for SqliteLoop {
         let (mut numbers, mut by_token) = (Vec::with_capacity(jobs), HashMap::new());
         for _ in 0..jobs {
             let (taken, token) = session.reserve(1).await?;
-            for Taken { id, bytes } in taken {
+            for Taken { id, bytes, .. } in taken {
                 numbers.push(raw_number(&bytes));
                 by_token.insert(token, id);
             }
@@ -250,7 +251,7 @@ impl RawLoop for SqliteLoop {
             {
                 let mut session = self.session.lock().await;
                 let (mut taken, token) = session.reserve(1).await?;
-                if let Some(Taken { id, bytes }) = taken.pop() {
+                if let Some(Taken { id, bytes, .. }) = taken.pop() {
                     session.finish(vec![id], token).await?;
                     return Ok(bytes);
                 }

@@ -9,6 +9,7 @@ use super::{faults::running, statements::Statements, turns::turns};
 use crate::{
     dialect::{found, micros},
     fault::Outcome,
+    marks::Levels,
     row::{Fenced, Key, NewRow, Next, PutBack, Row, Take},
 };
 
@@ -63,16 +64,42 @@ pub(super) async fn reserve(
     sql: &Statements,
     queue: &str,
     take: Take,
-) -> Outcome<Vec<Row>> {
-    let query =
-        sql.reserve.query().bind(queue).bind(count(take.max_jobs)).bind(micros(take.lease)).bind(take.token);
-    let mut taken = query.fetch_all(connection).await.map_err(running)?;
-    // What an update returns has no order.
-    let order = |row: &PgRow| -> sqlx::Result<(i16, i64, i16)> {
-        Ok((row.try_get("priority")?, row.try_get("due")?, row.try_get("place")?))
-    };
-    taken.sort_by_cached_key(|row| order(row).unwrap_or_default());
-    taken.iter().map(|row| taken_row(row).map_err(running)).collect()
+    from: Option<Levels>,
+) -> Outcome<Vec<Taken>> {
+    let query = sql.reserve.query().bind(queue).bind(count(take.max_jobs)).bind(micros(take.lease));
+    let query = query.bind(take.token).bind(from.unwrap_or_default().to_vec());
+    let rows = query.fetch_all(connection).await.map_err(running)?;
+    rows.iter().map(|row| taken(row).map_err(running)).collect()
+}
+
+/// A row that was taken, with its place in the order.
+pub(super) struct Taken {
+    priority: i16,
+    due: i64,
+    place: i16,
+    row: Row,
+}
+
+impl Taken {
+    /// Its priority, and when it was due.
+    pub(super) fn due(&self) -> (usize, i64) {
+        (usize::try_from(self.priority).unwrap_or_default(), self.due)
+    }
+}
+
+/// Brings rows into their order, which what an update returns has not.
+pub(super) fn ordered(mut taken: Vec<Taken>) -> Vec<Row> {
+    taken.sort_by_key(|one| (one.priority, one.due, one.place));
+    taken.into_iter().map(|one| one.row).collect()
+}
+
+fn taken(row: &PgRow) -> sqlx::Result<Taken> {
+    Ok(Taken {
+        priority: row.try_get("priority")?,
+        due: row.try_get("due")?,
+        place: row.try_get("place")?,
+        row: taken_row(row)?,
+    })
 }
 
 fn taken_row(row: &PgRow) -> sqlx::Result<Row> {

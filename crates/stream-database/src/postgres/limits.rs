@@ -47,7 +47,7 @@ async fn take_under(
     take.max_jobs = take.max_jobs.min(log.permits(limit, now));
     let rows = match take.max_jobs {
         0 => Vec::new(),
-        _ => jobs::reserve(connection, sql, queue, take).await?,
+        _ => jobs::ordered(jobs::reserve(connection, sql, queue, take, None).await?),
     };
     if !rows.is_empty() {
         log.note(rows.len(), limit, now);

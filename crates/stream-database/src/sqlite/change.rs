@@ -1,10 +1,10 @@
 //! A change of the file, as the writer sees it: what it needs, how it is made, how it is answered.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use tokio::sync::oneshot;
 
-use super::statements::Statements;
+use super::statements::{Statement, Statements};
 use crate::fault::{Failure, Fault, Outcome};
 
 /// One step of the dialect that writes. It may be made more than once, each time after all was undone.
@@ -32,6 +32,17 @@ pub(super) enum Durability {
     Synced,
 }
 
+impl Durability {
+    /// What sets it, outside of a transaction.
+    pub(super) const fn pragma(self) -> &'static str {
+        match self {
+            // A later commit that waits takes those before it to the disk.
+            Self::Written => "PRAGMA synchronous = NORMAL",
+            Self::Synced => "PRAGMA synchronous = FULL",
+        }
+    }
+}
+
 /// Whether a change is one statement, which is undone as a whole by itself when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parts {
@@ -43,8 +54,17 @@ pub(super) enum Parts {
 pub(super) struct Session<'c> {
     pub(super) connection: &'c mut SqliteConnection,
     pub(super) sql: &'c Statements,
+    /// What the commit of a statement that is alone has to outlive, where the connection is not set to it.
+    pub(super) setting: Option<Durability>,
     /// Microseconds of the clock, read once for all changes of a transaction, under its lock.
     pub(super) now: i64,
+}
+
+impl Session<'_> {
+    /// The statement of a change that is one, perhaps alone.
+    pub(super) fn query(&self, statement: &Statement) -> Query<'static, Sqlite, SqliteArguments> {
+        statement.query_setting(self.setting)
+    }
 }
 
 /// What became of a change that the file has no fault in.

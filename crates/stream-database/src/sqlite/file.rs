@@ -16,7 +16,7 @@ use sqlx::{
 use stream_core::Result;
 use tokio::time::timeout;
 
-use super::{change::Durability, faults};
+use super::{change::Durability, faults, watch::Looks};
 use crate::{
     DatabaseConfig,
     fault::{Failure, Fault, Outcome},
@@ -146,6 +146,17 @@ impl File {
     /// Which file is at the path now.
     pub(super) fn id(&self) -> Option<FileId> {
         file_id(&self.path)
+    }
+
+    /// How the file and its log look to the system; none where that does not tell of every change.
+    pub(super) fn looks(&self) -> Option<Looks> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let look = |path: &Path| {
+            let metadata = path.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        cfg!(unix).then(|| Looks([look(&self.path), look(Path::new(&log))]))
     }
 
     /// The connection that writes.

@@ -57,9 +57,7 @@ impl Change for Insert {
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<Vec<bool>> {
         let query = session
-            .sql
-            .insert
-            .query()
+            .query(&session.sql.insert)
             .bind(&self.queue)
             .bind(pack::ids(self.ids.iter().copied()))
             .bind(&self.payloads)
@@ -111,9 +109,7 @@ impl Change for Reserve {
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<Vec<Row>> {
         let query = session
-            .sql
-            .reserve
-            .query()
+            .query(&session.sql.reserve)
             .bind(&self.queue)
             .bind(count(self.take.max_jobs))
             .bind(micros(self.take.lease))
@@ -189,7 +185,8 @@ pub(super) struct Finish(pub(super) Keyed);
 impl Finish {
     /// Deletes the rows; also the last part of a burial.
     pub(super) async fn delete(keyed: &Keyed, session: &mut Session<'_>) -> Outcome<Vec<Fenced>> {
-        let query = session.sql.finish.query().bind(&keyed.queue).bind(keyed.ids()).bind(keyed.tokens());
+        let query =
+            session.query(&session.sql.finish).bind(&keyed.queue).bind(keyed.ids()).bind(keyed.tokens());
         let gone = query.fetch_all(&mut *session.connection).await.map_err(running)?;
         keyed.fenced(&gone)
     }
@@ -230,7 +227,7 @@ impl Change for Wait {
     type Answer = Vec<Fenced>;
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<Vec<Fenced>> {
-        let query = session.sql.put_back.query().bind(&self.keyed.queue).bind(self.keyed.ids());
+        let query = session.query(&session.sql.put_back).bind(&self.keyed.queue).bind(self.keyed.ids());
         let query = query.bind(&self.rows).bind(session.now);
         let changed = query.fetch_all(&mut *session.connection).await.map_err(running)?;
         self.keyed.fenced(&changed)
@@ -252,8 +249,9 @@ impl Change for Extend {
     }
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<Vec<Fenced>> {
-        let (keyed, sql) = (&self.keyed, session.sql);
-        let query = sql.extend.query().bind(&keyed.queue).bind(keyed.ids()).bind(keyed.tokens());
+        let keyed = &self.keyed;
+        let query =
+            session.query(&session.sql.extend).bind(&keyed.queue).bind(keyed.ids()).bind(keyed.tokens());
         let query = query.bind(micros(self.lease)).bind(session.now);
         let changed = query.fetch_all(&mut *session.connection).await.map_err(running)?;
         keyed.fenced(&changed)
@@ -271,7 +269,8 @@ impl Change for Clear {
     type Answer = u64;
 
     async fn make(&self, session: &mut Session<'_>) -> Outcome<u64> {
-        let query = session.sql.clear.query().bind(&self.queue).bind(count(self.max)).bind(session.now);
+        let query =
+            session.query(&session.sql.clear).bind(&self.queue).bind(count(self.max)).bind(session.now);
         Ok(query.execute(&mut *session.connection).await.map_err(running)?.rows_affected())
     }
 }

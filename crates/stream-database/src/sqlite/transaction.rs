@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::time::sleep;
 
 use super::{
@@ -93,15 +93,16 @@ impl Writing<'_> {
 
     /// One statement is a transaction by itself.
     async fn alone(&mut self, pen: &mut Pen, durability: Durability) -> Ended {
-        if let Err(failure) = pen.set(durability).await {
-            return Ended::Failed(failure);
-        }
         let begun = Instant::now();
+        let setting = pen.setting(durability);
         loop {
             let now = self.shared.clock.now();
-            let mut session = Session { connection: pen, sql: &self.shared.sql, now };
+            let mut session = Session { connection: pen, sql: &self.shared.sql, setting, now };
             match self.group[0].make(&mut session).await {
-                Ok(_) => return Ended::Stands,
+                Ok(_) => {
+                    pen.is_set(durability);
+                    return Ended::Stands;
+                }
                 Err(failure) if self.may_try_again(&failure, begun) => sleep(PAUSE).await,
                 // Its commit may have been what failed.
                 Err(failure) => return Ended::Failed(away(failure)),
@@ -131,12 +132,19 @@ impl Writing<'_> {
 
     /// Waits for the lock of the file.
     async fn begin(&mut self, pen: &mut Pen, durability: Durability) -> Outcome<()> {
-        pen.set(durability).await?;
         let begun = Instant::now();
+        let begin = match pen.setting(durability) {
+            None => "BEGIN IMMEDIATE",
+            Some(Durability::Written) => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+            Some(Durability::Synced) => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+        };
         loop {
-            match run(pen, "BEGIN IMMEDIATE").await {
+            match run(pen, begin).await {
                 Err(failure) if self.may_try_again(&failure, begun) => sleep(PAUSE).await,
-                answer => return answer.map_err(away),
+                answer => {
+                    pen.is_set(durability);
+                    return answer.map_err(away);
+                }
             }
         }
     }
@@ -150,7 +158,7 @@ impl Writing<'_> {
             if has_parts && !is_alone {
                 run(pen, "SAVEPOINT change").await?;
             }
-            let mut session = Session { connection: pen, sql: &self.shared.sql, now };
+            let mut session = Session { connection: pen, sql: &self.shared.sql, setting: None, now };
             let made = asked.make(&mut session).await?;
             if made == Made::Refused && is_alone {
                 roll_back(pen).await;
@@ -173,20 +181,18 @@ impl Writing<'_> {
 }
 
 impl Pen {
-    /// Sets whether commits wait for the disk; on connections of the program nothing is changed.
-    async fn set(&mut self, durability: Durability) -> Outcome<()> {
-        let Self::Own(own) = self else { return Ok(()) };
-        if own.durability != durability {
-            let pragma = match durability {
-                // A later commit that waits takes those before it to the disk.
-                Durability::Written => "PRAGMA synchronous = NORMAL",
-                Durability::Synced => "PRAGMA synchronous = FULL",
-            };
-            let set = sqlx::raw_sql(AssertSqlSafe(pragma)).execute(&mut own.connection);
-            set.await.map_err(faults::running)?;
+    /// What is to be set before a commit of this durability; connections of the program stay as they are.
+    fn setting(&self, durability: Durability) -> Option<Durability> {
+        match self {
+            Self::Own(own) if own.durability != durability => Some(durability),
+            Self::Own(_) | Self::Lent(_) => None,
+        }
+    }
+
+    fn is_set(&mut self, durability: Durability) {
+        if let Self::Own(own) = self {
             own.durability = durability;
         }
-        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn insert(
     now: i64,
 ) -> Outcome<Vec<bool>> {
     let connection: &mut SqliteConnection = transaction.connection()?;
-    Insert::new(queue, rows).make(&mut Session { connection, sql, now }).await
+    Insert::new(queue, rows).make(&mut Session { connection, sql, setting: None, now }).await
 }
 
 pub(super) async fn find(

@@ -3,7 +3,7 @@
 mod config;
 
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 
 #[cfg(feature = "mysql")]
 mod mysql;

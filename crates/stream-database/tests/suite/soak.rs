@@ -1,4 +1,7 @@
-//! What takes long: run with `--tier soak`. Each has a sibling of a hundredth among the other tests.
+//! What takes minutes: each has a sibling of a hundredth among the others.
 
 #[cfg(feature = "mysql")]
 mod mysql;
+
+#[cfg(feature = "postgres")]
+mod postgres;

@@ -19,12 +19,15 @@ const VARIABLE: &str = "STREAM_TEST_POSTGRES_URL";
 pub(crate) struct PostgresBackend {
     url: String,
     prefix: String,
+    /// For what a program does that knows nothing but the tables.
+    by_hand: PgPool,
 }
 
 /// The server with the tables in it.
 pub(crate) async fn set_up() -> Result<PostgresBackend, Skip> {
     let url = service_url(VARIABLE)?;
-    let backend = PostgresBackend { prefix: prefix(&url).await, url };
+    let backend =
+        PostgresBackend { prefix: prefix(&url).await, by_hand: PgPool::connect_lazy(&url).unwrap(), url };
     let driver = connect(&backend.url, &backend.prefix).await.unwrap();
     driver.migrate().await.unwrap();
     driver.close().await.unwrap();
@@ -50,12 +53,10 @@ impl Backend for PostgresBackend {
 
     async fn inject(&self, queue: &QueueName, bytes: Vec<u8>) -> Result<()> {
         // As a program that knows nothing but the table: an id, a queue, a payload.
-        let pool = PgPool::connect(&self.url).await.unwrap();
         let id = Uuid::from_bytes(*JobId::new().as_bytes());
         let insert = format!("INSERT INTO {}jobs (id, queue, payload) VALUES ($1, $2, $3)", self.prefix);
         let insert = sqlx::query(AssertSqlSafe(insert));
-        insert.bind(id).bind(queue.as_str()).bind(bytes).execute(&pool).await.unwrap();
-        pool.close().await;
+        insert.bind(id).bind(queue.as_str()).bind(bytes).execute(&self.by_hand).await.unwrap();
         Ok(())
     }
 }

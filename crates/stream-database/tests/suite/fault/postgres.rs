@@ -1,6 +1,8 @@
 //! Each verb when its statement is not sent, and when its answer is lost after the server has obeyed.
 
 pub(crate) mod scene;
+#[cfg(unix)]
+mod server;
 
 use std::time::Duration;
 

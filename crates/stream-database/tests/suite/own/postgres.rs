@@ -1,6 +1,7 @@
 //! What PostgreSQL's own ways ask for: permissions, locks, pools, tables that are not there.
 
 mod cost;
+pub(crate) mod snapshot;
 mod transaction;
 
 use std::{slice, time::Duration};

@@ -61,10 +61,13 @@ async fn a_push_waits_for_the_disk_also_after_a_reserve_that_does_not() {
     let driver = file.migrated().await;
     let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
     for _ in 0..2 {
-        // What `check` judges is the connection that writes, as it is for a push.
-        assert_eq!(driver.check().await.unwrap(), []);
+        subscription.reserve(&queue(), Reserve::new(1)).await.unwrap();
         driver.push(&queue(), &[job()]).await.remove(0).unwrap();
-        assert_eq!(subscription.reserve(&queue(), Reserve::new(1)).await.unwrap().len(), 1);
+        // What `check` judges is the connection that writes, as the push has left it.
+        assert_eq!(driver.check().await.unwrap(), []);
+        // As a transaction of several calls begins.
+        subscription.reserve(&queue(), Reserve::new(1)).await.unwrap();
+        assert_eq!(driver.check().await.unwrap(), []);
     }
 }
 

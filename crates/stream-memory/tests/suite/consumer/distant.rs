@@ -36,6 +36,7 @@ struct State {
     /// How often a verb is still to panic.
     panics: Mutex<BTreeMap<&'static str, usize>>,
     pushing: AtomicUsize,
+    extended: AtomicUsize,
 }
 
 impl Distant {
@@ -60,6 +61,11 @@ impl Distant {
     /// How many calls to push are under way.
     pub(super) fn pushing(&self) -> usize {
         self.state.pushing.load(Ordering::SeqCst)
+    }
+
+    /// How many calls to extend there were.
+    pub(super) fn extended(&self) -> usize {
+        self.state.extended.load(Ordering::SeqCst)
     }
 
     pub(super) fn panic_at(&self, verb: &'static str, times: usize) {
@@ -112,6 +118,7 @@ impl Driver for Distant {
         self.inner.settle(queue, settlements).await
     }
     async fn extend(&self, queue: &QueueName, deliveries: &[&Delivery], lease: Duration) -> Vec<Result<()>> {
+        self.state.extended.fetch_add(1, Ordering::SeqCst);
         self.trip("extend").await;
         self.inner.extend(queue, deliveries, lease).await
     }

@@ -54,5 +54,7 @@ async fn a_lease_is_kept_though_an_extension_panics() {
     tokio::time::timeout(Duration::from_secs(3600), done).await.unwrap();
 
     assert_eq!((distant.panics_left("extend"), world.count("run two seconds 1")), (0, 1));
+    // Every third of a second for two seconds.
+    assert!(distant.extended() >= 5, "{}", distant.extended());
     consumer.shutdown().await.unwrap();
 }

@@ -34,7 +34,8 @@ async fn a_lone_push_and_a_pair_go_straight_to_the_store() {
 
     world.queue.push(act("one")).await.unwrap();
     let (one, two) = tokio::join!(world.queue.push(act("two")), world.queue.push(act("three")));
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
 
     assert_eq!(distant.pushed(), [1, 1, 1]);
     assert_eq!(start.elapsed(), 2 * TRIP);

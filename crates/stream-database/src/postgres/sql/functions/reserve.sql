@@ -1,8 +1,11 @@
 -- Takes jobs: a range of the index for each priority, entered in order and left as soon as there is enough.
 -- Taken once (MATERIALIZED), or a planner could look again and take more rows than it returns. Their place in the
 -- table is known then, so that no index has to be asked for it again.
+-- A mark is the due time before which nothing is expected, for each priority; null for none.
 -- The commit is not awaited on disk: a crash that undoes it makes the rows be taken again.
-CREATE OR REPLACE FUNCTION {+reserve}(from_queue text, most bigint, lease bigint, fence bigint)
+CREATE OR REPLACE FUNCTION {+reserve}(
+    from_queue text, most bigint, lease bigint, fence bigint, marks bigint[]
+)
 RETURNS TABLE (
     id uuid, payload bytea, attempts integer, lost integer, last_error bytea, priority smallint, due bigint,
     place smallint
@@ -22,11 +25,13 @@ BEGIN
     RETURN QUERY
     WITH taken AS MATERIALIZED (
         SELECT due.at, due.available_at
-        FROM (VALUES (0::smallint), (1::smallint), (2::smallint), (3::smallint)) AS level (priority)
+        FROM (VALUES (0::smallint, marks[1]), (1::smallint, marks[2]), (2::smallint, marks[3]), (3::smallint, marks[4]))
+             AS level (priority, mark)
         CROSS JOIN LATERAL (
             SELECT job.ctid AS at, job.available_at
             FROM {jobs} AS job
             WHERE job.queue = from_queue AND job.priority = level.priority
+              AND job.available_at >= coalesce('epoch'::timestamptz + level.mark * interval '1 microsecond', '-infinity')
               AND job.available_at <= statement_timestamp()
             ORDER BY job.available_at, job.place
             LIMIT most

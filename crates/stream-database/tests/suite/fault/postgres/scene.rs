@@ -15,7 +15,7 @@ use crate::backends::postgres::own::Own;
 /// What a busy machine needs for a call that nobody holds up.
 pub(crate) const CALL: Duration = Duration::from_secs(1);
 pub(crate) const LEASE: Duration = Duration::from_millis(400);
-pub(crate) const NOT_LATER: Duration = Duration::from_secs(5);
+pub(crate) const NOT_LATER: Duration = Duration::from_secs(15);
 /// Longer than a test may take: who answers sooner was told.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -42,7 +42,7 @@ impl Scene {
         let server = host.to_socket_addrs().unwrap().next().unwrap();
         let proxy = Proxy::start(server).await.unwrap();
         let url = own.url.replace(host, &proxy.address().to_string());
-        let config = own.config().pool_size(1).connect_timeout(CALL).call_timeout(CALL);
+        let config = own.config().pool_size(1).connect_timeout(CALL * 3).call_timeout(CALL);
         let config = config.poll_intervals(LONG, LONG).notifications(notifications);
         let driver = DatabaseDriver::connect_with(&url, config).await.unwrap();
         Some(Self { own, proxy, driver, direct, queue: Self::queue("default") })

@@ -33,7 +33,7 @@ impl Planned {
         let ten = |value: &str| format!("array_fill({value}, ARRAY[10])");
         let (payloads, priorities, delays) = (ten("'x'::bytea"), ten("2::smallint"), ten("0::bigint"));
         let keys = ten("NULL::bytea");
-        let reserve = self.pages("SELECT * FROM {jobs}_reserve('q', 10, 60000000, 7)").await;
+        let reserve = self.pages("SELECT * FROM {jobs}_reserve('q', 10, 60000000, 7, '{}')").await;
         let look = self.pages("SELECT {jobs}_probe(ARRAY['q', 'other'])").await;
         let push =
             format!("SELECT {{jobs}}_insert('p', {new}, {payloads}, {priorities}, {delays}, {keys}, NULL)");

@@ -1,0 +1,7 @@
+//! What this driver promises beside the contract.
+
+mod broker;
+mod config;
+mod delay;
+mod exchange;
+mod foreign;
