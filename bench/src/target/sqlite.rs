@@ -73,7 +73,7 @@ impl Target for Sqlite {
     }
 
     fn raw_is(&self) -> &'static str {
-        "the driver's own statements and tables on one bare sqlx connection, each a transaction by itself"
+        "the driver's own statements, tables and sizes of rows on one bare sqlx connection"
     }
 
     async fn raw(&self, queue: &QueueName, _: Duration) -> Result<Option<Box<dyn RawLoop>>> {

@@ -11,11 +11,7 @@ use std::{
     time::Duration,
 };
 
-use fred::{
-    error::Error as FredError,
-    interfaces::{ClientLike, Resp3Frame as Frame},
-    types::{CustomCommand, Value},
-};
+use fred::types::Value;
 use stream_core::{QueueName, Result};
 use tokio::{
     sync::Notify,
@@ -24,18 +20,14 @@ use tokio::{
 
 use crate::{
     call::command,
+    ear::{CALL, Ear, Heard},
     error::At,
     keys::Keys,
-    link::{Link, Live},
+    link::Link,
     locked::locked,
-    reply::Reply,
     wakes::Seat,
 };
 
-/// How long one blocking call waits: a connection that has died in silence is noticed after that.
-const CALL: Duration = Duration::from_secs(20);
-/// How much later than that its answer may come.
-const GRACE: Duration = Duration::from_secs(5);
 /// After a failure; programs that wait look at the store by themselves meanwhile.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two tries to interrupt a call that the server has not begun yet.
@@ -59,6 +51,8 @@ struct Bell {
 struct State {
     queues: HashMap<QueueName, Waiting>,
     is_running: bool,
+    /// Nobody can wait any more: the driver and its subscriptions are gone.
+    is_abandoned: bool,
 }
 
 struct Waiting {
@@ -113,6 +107,15 @@ impl Bells {
     }
 }
 
+impl Drop for Bells {
+    fn drop(&mut self) {
+        for bell in locked(&self.bells).values() {
+            locked(&bell.state).is_abandoned = true;
+            bell.changed.notify_one();
+        }
+    }
+}
+
 impl Waiting {
     /// Says whether there was somebody.
     fn wake(&self, queue: &QueueName) -> bool {
@@ -147,6 +150,10 @@ impl Bell {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.link.is_closed() || locked(&self.state).is_abandoned
+    }
+
     fn wanted(&self) -> Vec<Arc<Keys>> {
         locked(&self.state).queues.values().map(|waiting| waiting.keys.clone()).collect()
     }
@@ -159,7 +166,7 @@ impl Bell {
     async fn run(self: Arc<Self>) {
         let _running = Running(&self);
         let mut ear: Option<Ear> = None;
-        while !self.link.is_closed() {
+        while !self.is_over() {
             let wanted = self.wanted();
             if wanted.is_empty() {
                 // Who waits often waits again soon; the connection is kept that long.
@@ -196,13 +203,13 @@ impl Bell {
     }
 
     async fn listen(&self, ear: &Ear, asked: &[Arc<Keys>]) -> Heard {
-        let mut call = std::pin::pin!(timeout(CALL + GRACE, ear.hear(asked)));
+        let mut call = std::pin::pin!(ear.hear(asked));
         loop {
             tokio::select! {
                 biased;
-                heard = &mut call => return Heard::from(heard),
+                heard = &mut call => return heard,
                 () = self.changed.notified() => {
-                    if self.link.is_closed() {
+                    if self.is_over() {
                         return Heard::Nothing;
                     }
                     if self.wants_more_than(asked) {
@@ -215,7 +222,7 @@ impl Bell {
         loop {
             let interrupted = self.interrupt(ear).await;
             match timeout(INTERRUPT_AGAIN, &mut call).await {
-                Ok(heard) => return Heard::from(heard),
+                Ok(heard) => return heard,
                 Err(_) if interrupted.is_err() => return Heard::Failure,
                 Err(_) => {}
             }
@@ -261,58 +268,5 @@ impl Drop for Guard {
         for (bell, queue) in &self.places {
             bell.leave(self.number, queue);
         }
-    }
-}
-
-enum Heard {
-    Mark(Vec<u8>),
-    Nothing,
-    Failure,
-}
-
-impl Heard {
-    fn from(answer: Result<Result<Frame, FredError>, tokio::time::error::Elapsed>) -> Self {
-        match answer {
-            Ok(Ok(Frame::Null)) => Self::Nothing,
-            Ok(Ok(frame)) if frame.refusal().is_none() => {
-                let key = frame.list().and_then(|list| list.into_iter().next()?.bytes());
-                key.map_or(Self::Nothing, |key| Self::Mark(key.to_vec()))
-            }
-            _ => Self::Failure,
-        }
-    }
-}
-
-/// The connection that blocks.
-struct Ear {
-    live: Live,
-    session: u64,
-    /// What the server calls this connection.
-    number: i64,
-}
-
-impl Ear {
-    async fn open(link: &Link, slot: u16) -> Result<Self> {
-        let at = At::reads("ready");
-        let live = link.blocking(slot, at).await?;
-        live.until_connected(at, CALL).await?;
-        let session = live.session();
-        let call = CustomCommand::new_static("CLIENT", 0, false);
-        let number = live.client.custom_raw(call, vec![Value::from_static_str("ID")]);
-        let number = timeout(GRACE, number).await.ok().and_then(|answer| answer.ok()?.number());
-        number.map(|number| Self { live, session, number }).ok_or_else(|| at.unreadable())
-    }
-
-    /// Whether it still is the connection of that number.
-    fn is_open(&self) -> bool {
-        self.live.client.is_connected() && self.live.session() == self.session
-    }
-
-    async fn hear(&self, queues: &[Arc<Keys>]) -> Result<Frame, FredError> {
-        let slot = queues.first().map_or(0, |keys| keys.slot);
-        let mut arguments: Vec<Value> = queues.iter().map(|keys| keys.wake.clone()).collect();
-        arguments.push(Value::Integer(CALL.as_secs() as i64));
-        let call = CustomCommand::new_static("BZPOPMIN", slot, true);
-        self.live.client.custom_raw(call, arguments).await
     }
 }

@@ -82,10 +82,12 @@ impl Connection {
             let text = Value::from_static_str(script.text);
             frame = send(&live, at, slot, "EVAL", text, &arguments).await?;
         }
-        match frame.refusal() {
-            None => Ok(frame),
-            Some(said) => Err(at.said(&said)),
+        let Some(said) = frame.refusal() else { return Ok(frame) };
+        if said.starts_with("READONLY") {
+            // After a failover the address may be that of another server.
+            self.link.forget(&live);
         }
+        Err(at.said(&said))
     }
 
     /// As [`run`](Self::run), and waits for the confirmation that was asked for.

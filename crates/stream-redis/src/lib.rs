@@ -10,6 +10,7 @@ mod call;
 mod config;
 mod dead_letters;
 mod driver;
+mod ear;
 mod error;
 mod judge;
 mod keys;

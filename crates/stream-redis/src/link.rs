@@ -108,6 +108,14 @@ impl Link {
         }
     }
 
+    /// Has the next call open a connection anew; calls that are on their way keep this one.
+    pub(crate) fn forget(&self, stale: &Arc<Live>) {
+        let mut live = locked(&self.live);
+        if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, stale)) {
+            *live = None;
+        }
+    }
+
     fn start(&self) -> Live {
         match &self.source {
             Source::Client(client) => Live::new(client.clone(), None, self.call_timeout),

@@ -1,6 +1,7 @@
 //! The cases, one module per group; each function is a sentence of the contract.
 
 pub mod concurrency;
+pub mod consumer;
 pub mod counts;
 pub mod dead_letters;
 pub mod delay;
@@ -129,6 +130,11 @@ macro_rules! for_each_case {
                 concurrent_settlements_of_one_delivery_have_exactly_one_ok,
                 pushes_every_30_ms_to_an_idle_worker_are_each_picked_up_in_time,
                 pop_on_many_queues_with_dropped_guards_returns_the_jobs;
+            consumer:
+                consumer_works_each_job_once,
+                consumer_repeats_a_failed_job_and_buries_it_at_the_end,
+                consumer_that_is_stopped_gives_back_what_it_cannot_end,
+                consumer_keeps_the_lease_of_a_long_job;
             stop:
                 closing_a_subscription_leaves_its_deliveries_valid,
                 dropping_a_subscription_leaves_its_deliveries_valid,

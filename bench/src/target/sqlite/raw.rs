@@ -11,7 +11,7 @@ use stream_core::{JobId, QueueName, async_trait};
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 
 use crate::{
-    job::{Kind, raw_job, raw_number, raw_run},
+    job::{Kind, new_jobs, raw_job, raw_number, raw_run},
     target::{RawLoop, Shape},
 };
 
@@ -32,6 +32,8 @@ struct Session {
     sql: Sql,
     is_synced: bool,
     token: i64,
+    /// As large as the driver's rows, which hold a name and options beside the payload.
+    row_bytes: usize,
 }
 
 /// The statements as the driver has them.
@@ -90,8 +92,10 @@ impl SqliteLoop {
         let options: SqliteConnectOptions = url.parse()?;
         let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
         let connection = options.row_buffer_size(1_024).disable_statement_logging().connect().await?;
-        let queue = queue.as_str().to_owned();
-        let session = Session { connection, queue, sql: Sql::new(), is_synced: true, token: 0 };
+        let row_bytes =
+            new_jobs(queue, 1, Kind::NoOp)?.first().map_or(0, |job| job.envelope.to_bytes().len());
+        let (queue, sql) = (queue.as_str().to_owned(), Sql::new());
+        let session = Session { connection, queue, sql, is_synced: true, token: 0, row_bytes };
         Ok(Self { session: Arc::new(Mutex::new(session)) })
     }
 }
@@ -172,8 +176,10 @@ impl Session {
 
 async fn push(session: &Mutex<Session>, numbers: Range<u64>, batch: usize) -> Result<()> {
     for from in numbers.clone().step_by(batch) {
-        let payloads: Vec<_> = (from..numbers.end.min(from + batch as u64)).map(raw_job).collect();
-        session.lock().await.insert(&payloads).await?;
+        let mut payloads: Vec<_> = (from..numbers.end.min(from + batch as u64)).map(raw_job).collect();
+        let mut session = session.lock().await;
+        payloads.iter_mut().for_each(|payload| payload.resize(session.row_bytes, b'x'));
+        session.insert(&payloads).await?;
     }
     Ok(())
 }

@@ -9,4 +9,4 @@ pub(crate) mod postgres;
 mod mysql;
 
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;

@@ -6,7 +6,7 @@ mod server;
 
 use std::time::Duration;
 
-use stream_core::{Driver, ErrorKind, Outcome, Pushed, Reserve};
+use stream_core::{Driver, ErrorKind, Outcome, Pushed, Reserve, Settlement};
 use stream_database::Notifications;
 use tokio::time::{sleep, timeout};
 
@@ -306,5 +306,24 @@ async fn a_connection_that_hears_nothing_any_more_is_noticed() {
     let ready =
         timeout(NOT_LATER * 3, waiting).await.expect("what was told meanwhile is looked for").unwrap();
     assert_eq!(ready.unwrap(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_commit_without_an_answer_is_known_when_its_job_is_settled() {
+    let name = "fault::postgres::a_commit_without_an_answer_is_known_when_its_job_is_settled";
+    let Some(scene) = Scene::new(name).await else { return };
+    scene.push(&job()).await.unwrap();
+    let delivery = scene.take().await;
+    let pool = scene.programs_pool().await;
+
+    let mut transaction = pool.begin().await.unwrap();
+    scene.direct.complete_in(&mut transaction, &scene.queue, &delivery).await.unwrap();
+    scene.proxy.eat_replies();
+    assert!(timeout(CALL, transaction.commit()).await.is_err(), "the program knows nothing");
+    scene.until((0, 0, 0)).await;
+
+    let done = Settlement::new(&delivery, &Outcome::Done);
+    scene.direct.settle(&scene.queue, &[done]).await.remove(0).unwrap();
     scene.end().await;
 }

@@ -1,5 +1,6 @@
 //! What SQLite's own ways ask for: processes that share a file, one writer, pools, plans.
 
+pub(crate) mod backlog;
 mod plans;
 mod processes;
 mod transaction;
@@ -10,7 +11,7 @@ use sqlx::{
     AssertSqlSafe, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use stream_core::{Draft, Driver, ErrorKind, NewJob, QueueName, Reserve, Subscription};
+use stream_core::{Draft, Driver, ErrorKind, NewJob, Pushed, QueueName, Reserve, Subscription};
 use stream_database::{DatabaseConfig, DatabaseDriver, Notifications};
 use tokio::{
     join,
@@ -262,8 +263,9 @@ async fn refused_among_others(trigger: &'static str) {
             driver.push(&queue, &good[3..]),
         );
         assert_eq!(refused[0].as_ref().unwrap_err().kind(), &ErrorKind::InvalidJob);
-        for pushed in [a, b, c, d] {
-            pushed[0].as_ref().unwrap();
+        for (pushed, job) in [a, b, c, d].iter().zip(&good) {
+            // Once: one that was made outside of the transaction would be found there.
+            assert_eq!(pushed[0].as_ref().unwrap(), &Pushed::Stored(job.envelope.id));
         }
         assert_eq!(driver.depth(&queue).await.unwrap().ready, before + 4);
     }

@@ -1,6 +1,7 @@
 //! On one server: what it may refuse, what others may do to it, what its answers are worth, how it wakes.
 
 mod backlog;
+mod clients;
 mod durability;
 mod leftovers;
 mod refusals;

@@ -2,6 +2,7 @@
 
 use std::{net::ToSocketAddrs, slice, time::Duration};
 
+use sqlx::PgPool;
 use stream_core::{
     DeadLetterId, Delivery, Draft, Driver, ErrorKind, NewJob, Outcome, Pushed, QueueName, RateLimit, Reserve,
     Result, Settlement, Subscription,
@@ -46,6 +47,14 @@ impl Scene {
         let config = config.poll_intervals(LONG, LONG).notifications(notifications);
         let driver = DatabaseDriver::connect_with(&url, config).await.unwrap();
         Some(Self { own, proxy, driver, direct, queue: Self::queue("default") })
+    }
+
+    /// A pool of the program, whose answers the proxy can lose.
+    pub(crate) async fn programs_pool(&self) -> PgPool {
+        let address = self.proxy.address().to_string();
+        let (begin, host) = self.own.url.rsplit_once('@').unwrap();
+        let database = host.split_once('/').unwrap().1;
+        PgPool::connect(&format!("{begin}@{address}/{database}")).await.unwrap()
     }
 
     /// The server obeys the next statement; nobody hears of it.

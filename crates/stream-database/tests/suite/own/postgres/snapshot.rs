@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use stream_core::{Draft, Driver, NewJob, Outcome, Reserve, Settlement};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction};
+use stream_core::{Delivery, Draft, Driver, JobId, NewJob, Outcome, Reserve, Settlement};
 use stream_database::DatabaseDriver;
+use tokio::time::timeout;
 
 use super::queue;
 use crate::backends::postgres::own::Own;
@@ -63,4 +64,65 @@ async fn throughput_does_not_halve_while_a_snapshot_is_held() {
     let slowed = slowed(&own, 1, 100).await;
 
     assert!(slowed < 2.0, "a batch takes {slowed:.1} times as long");
+}
+
+/// A job that was pushed before all others, in a transaction that is still open.
+async fn late(own: &Own, driver: &DatabaseDriver) -> (Transaction<'static, Postgres>, JobId) {
+    let pool = PgPool::connect(&own.url).await.unwrap();
+    let job = Draft::named("x", &1).into_job().unwrap();
+    let id = job.envelope.id;
+    let mut transaction = pool.begin().await.unwrap();
+    driver.push_in(&mut transaction, &queue(), &[job]).await.remove(0).unwrap();
+    (transaction, id)
+}
+
+async fn push_batch(driver: &DatabaseDriver) {
+    let jobs: Vec<NewJob> = (0..BATCH).map(|_| Draft::named("x", &1).into_job().unwrap()).collect();
+    for answer in driver.push(&queue(), &jobs).await {
+        answer.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_late_is_found_while_a_backlog_is_worked() {
+    let name = "own::postgres::snapshot::what_was_committed_late_is_found_while_a_backlog_is_worked";
+    let Some(own) = Own::new(name) else { return };
+    let driver = own.migrated().await;
+    let (transaction, id) = late(&own, &driver).await;
+    for _ in 0..3 {
+        push_batch(&driver).await;
+    }
+    let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
+    assert_eq!(subscription.reserve(&queue(), Reserve::new(BATCH)).await.unwrap().len(), BATCH);
+
+    transaction.commit().await.unwrap();
+    let found = async {
+        loop {
+            push_batch(&driver).await;
+            let taken = subscription.reserve(&queue(), Reserve::new(BATCH)).await.unwrap();
+            assert_eq!(taken.len(), BATCH, "the backlog stays");
+            if taken.iter().any(|delivery| delivery.id() == Some(id)) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), found).await.expect("it is found, behind a mark or not");
+    own.drop_tables().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_backlog_leaves_nothing_behind() {
+    let name = "own::postgres::snapshot::the_end_of_a_backlog_leaves_nothing_behind";
+    let Some(own) = Own::new(name) else { return };
+    let driver = own.migrated().await;
+    let (transaction, id) = late(&own, &driver).await;
+    push_batch(&driver).await;
+    let subscription = driver.subscribe(slice::from_ref(&queue())).await.unwrap();
+    assert_eq!(subscription.reserve(&queue(), Reserve::new(BATCH)).await.unwrap().len(), BATCH);
+
+    transaction.commit().await.unwrap();
+
+    let taken = subscription.reserve(&queue(), Reserve::new(BATCH)).await.unwrap();
+    assert_eq!(taken.iter().map(Delivery::id).collect::<Vec<_>>(), [Some(id)]);
+    own.drop_tables().await;
 }

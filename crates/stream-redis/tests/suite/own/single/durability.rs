@@ -52,6 +52,8 @@ async fn a_push_that_a_replica_has_is_confirmed() {
     let (Some(own), Some(replica)) = (Own::private(name).await, Own::private(name).await) else { return };
     let (password, host) = own.url.strip_prefix("redis://:").unwrap().split_once('@').unwrap();
     let port = host.split(':').next_back().unwrap().strip_suffix("/0").unwrap();
+    // Unless told, it waits five seconds for more replicas before it sends its data.
+    own.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]).await;
     replica.ask(&["CONFIG", "SET", "masterauth", password]).await;
     replica.ask(&["REPLICAOF", "127.0.0.1", port]).await;
     let config = own.config().confirmation(Confirmation::Replicas { replicas: 1, timeout: NOT_LONG });
