@@ -22,6 +22,8 @@ mod error;
 mod fault;
 mod listener;
 mod locked;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod marks;
 mod migration;
 #[cfg(feature = "mysql")]
 mod mysql;

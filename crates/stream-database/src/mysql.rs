@@ -18,8 +18,10 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use sqlx::{MySql as My, MySqlConnection, MySqlPool};
 use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
+use tokio::time::Instant;
 
 use self::{
+    jobs::Taken,
     session::{Sees, Server, Session},
     statements::Statements,
 };
@@ -28,6 +30,7 @@ use crate::{
     completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Fault, Outcome},
+    marks::{self, Levels, Marks},
     migration::Step,
     names::{Names, Quote},
     pool::Pool,
@@ -58,6 +61,7 @@ pub(crate) struct MySql {
     plain_name: String,
     sql: Statements,
     steps: Vec<Step>,
+    marks: Marks,
 }
 
 impl MySql {
@@ -83,6 +87,7 @@ impl MySql {
             plain_name: names.plain(),
             sql: Statements::of(&names),
             steps: schema::steps(&names),
+            marks: Marks::default(),
         }
     }
 
@@ -97,6 +102,12 @@ impl MySql {
             self.server.forget();
         }
         outcome
+    }
+
+    async fn take(&self, queue: &str, take: Take, from: Option<Levels>) -> Outcome<Vec<Taken>> {
+        let script = jobs::reserve(&self.sql, queue, take, from);
+        let begin = self.session.begin(Sees::All);
+        jobs::taken(&self.with(async |connection| script.alone(connection, begin).await).await?)
     }
 
     /// How a transaction begins that changes what it finds.
@@ -179,10 +190,31 @@ impl Dialect for MySql {
         self.with(async |connection| within::have_committed(connection, &self.sql, tickets).await).await
     }
 
-    async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
-        let script = jobs::reserve(&self.sql, queue, take);
-        let begin = self.session.begin(Sees::All);
-        jobs::taken(&self.with(async |connection| script.alone(connection, begin).await).await?)
+    async fn reserve(&self, queue: &str, mut take: Take) -> Outcome<Vec<Row>> {
+        let mut taken = Vec::new();
+        // Those before the mark are looked at once in a while, or when there are too few behind it.
+        if let Some(from) = self.marks.of(queue) {
+            taken = self.take(queue, take, Some(from)).await?;
+            if taken.len() == take.max_jobs {
+                self.marks.advance(queue, marks::latest(taken.iter().map(Taken::due)));
+                return Ok(jobs::ordered(taken));
+            }
+            self.marks.forget(queue);
+            take.max_jobs -= taken.len();
+        }
+        let begun = Instant::now();
+        match self.take(queue, take, None).await {
+            Ok(more) => {
+                if more.len() == take.max_jobs {
+                    self.marks.begin(queue, marks::latest(more.iter().map(Taken::due)), begun.elapsed());
+                }
+                taken.extend(more);
+            }
+            // What was taken wins.
+            Err(failure) if taken.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
+        Ok(jobs::ordered(taken))
     }
 
     async fn reserve_limited(&self, queue: &str, take: Take, limit: RateLimit) -> Outcome<Limited> {

@@ -6,7 +6,6 @@ mod dead;
 mod faults;
 mod jobs;
 mod limits;
-mod marks;
 mod schema;
 mod statements;
 mod turns;
@@ -19,17 +18,13 @@ use sqlx::{PgConnection, PgPool, Postgres as Pg};
 use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
 use tokio::time::Instant;
 
-use self::{
-    bell::Bell,
-    jobs::Taken,
-    marks::{Levels, Marks},
-    statements::Statements,
-};
+use self::{bell::Bell, jobs::Taken, statements::Statements};
 use crate::{
     DatabaseConfig, DatabaseTransaction, Notifications,
     completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Outcome},
+    marks::{self, Levels, Marks},
     migration::Step,
     names::Names,
     pool::Pool,
@@ -137,7 +132,7 @@ impl Dialect for Postgres {
         if let Some(from) = self.marks.of(queue) {
             taken = self.take(queue, take, Some(from)).await?;
             if taken.len() == take.max_jobs {
-                self.marks.advance(queue, jobs::latest(&taken));
+                self.marks.advance(queue, marks::latest(taken.iter().map(Taken::due)));
                 return Ok(jobs::ordered(taken));
             }
             self.marks.forget(queue);
@@ -147,7 +142,7 @@ impl Dialect for Postgres {
         match self.take(queue, take, None).await {
             Ok(more) => {
                 if more.len() == take.max_jobs {
-                    self.marks.begin(queue, jobs::latest(&more), begun.elapsed());
+                    self.marks.begin(queue, marks::latest(more.iter().map(Taken::due)), begun.elapsed());
                 }
                 taken.extend(more);
             }

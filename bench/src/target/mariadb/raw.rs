@@ -155,7 +155,10 @@ impl Session {
         let token = TOKEN.fetch_add(1, Ordering::Relaxed);
         let sql = self.sql.reserve.replace(":lease", &LEASE.to_string());
         let sql = sql.replace(":enough", &(batch * 2 + 32).to_string()).replace(":most", &batch.to_string());
-        let sql = sql.replace(":token", &token.to_string());
+        let mut sql = sql.replace(":token", &token.to_string());
+        for mark in [":critical", ":high", ":default", ":low"] {
+            sql = sql.replace(mark, "0");
+        }
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await?;
         let taken = |row: &MySqlRow| -> Result<Taken> {
             let mut bytes: Vec<u8> = row.try_get("payload")?;

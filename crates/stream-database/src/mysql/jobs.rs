@@ -14,6 +14,7 @@ use super::{
 use crate::{
     dialect::micros,
     fault::{Failure, Fault, Outcome},
+    marks::Levels,
     row::{Fenced, Key, Next, PutBack, Row, Take},
 };
 
@@ -24,28 +25,64 @@ const CLEARED: u64 = 2_000;
 const TAKEN: usize = 10_000;
 
 /// What takes rows: to be sent alone, or inside a transaction.
-pub(super) fn reserve(sql: &Statements, queue: &str, take: Take) -> Filled {
+pub(super) fn reserve(sql: &Statements, queue: &str, take: Take, from: Option<Levels>) -> Filled {
     let max_jobs = take.max_jobs.min(TAKEN);
+    let [critical, high, default, low] =
+        from.unwrap_or_default().map(|mark| Literal::Number(mark.unwrap_or_default()));
     sql.reserve.filled(&[
         ("queue", Literal::Name(queue)),
         ("most", Literal::Number(count(max_jobs))),
         ("enough", Literal::Number(count(enough(max_jobs)))),
         ("lease", Literal::Number(micros(take.lease))),
         ("token", Literal::Number(take.token)),
+        ("critical", critical),
+        ("high", high),
+        ("default", default),
+        ("low", low),
     ])
 }
 
-pub(super) fn taken(rows: &[MySqlRow]) -> Outcome<Vec<Row>> {
-    let row = |row: &MySqlRow| {
-        Ok(Row {
-            id: job_id(row.try_get("id").map_err(running)?)?,
-            payload: row.try_get("payload").map_err(running)?,
-            attempts: row.try_get::<i32, _>("attempts").map_err(running)?.unsigned_abs(),
-            lost: row.try_get::<i32, _>("lost").map_err(running)?.unsigned_abs(),
-            last_error: row.try_get("last_error").map_err(running)?,
+/// A row that was taken, with its place in the order.
+pub(super) struct Taken {
+    priority: i8,
+    due: i64,
+    place: i16,
+    row: Row,
+}
+
+impl Taken {
+    /// Its priority, and when it was due.
+    pub(super) fn due(&self) -> (usize, i64) {
+        (usize::try_from(self.priority).unwrap_or_default(), self.due)
+    }
+}
+
+/// Brings rows into their order.
+pub(super) fn ordered(mut taken: Vec<Taken>) -> Vec<Row> {
+    taken.sort_by_key(|one| (one.priority, one.due, one.place));
+    taken.into_iter().map(|one| one.row).collect()
+}
+
+pub(super) fn taken(rows: &[MySqlRow]) -> Outcome<Vec<Taken>> {
+    let taken = |row: &MySqlRow| {
+        Ok(Taken {
+            priority: row.try_get("priority").map_err(running)?,
+            due: row.try_get("due").map_err(running)?,
+            place: row.try_get("place").map_err(running)?,
+            row: taken_row(row)?,
         })
     };
-    rows.iter().map(row).collect()
+    rows.iter().map(taken).collect()
+}
+
+fn taken_row(row: &MySqlRow) -> Outcome<Row> {
+    Ok(Row {
+        id: job_id(row.try_get("id").map_err(running)?)?,
+        payload: row.try_get("payload").map_err(running)?,
+        attempts: row.try_get::<i32, _>("attempts").map_err(running)?.unsigned_abs(),
+        lost: row.try_get::<i32, _>("lost").map_err(running)?.unsigned_abs(),
+        last_error: row.try_get("last_error").map_err(running)?,
+    })
 }
 
 pub(super) async fn probe(

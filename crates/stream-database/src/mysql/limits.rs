@@ -45,7 +45,10 @@ async fn take_under(
     take.max_jobs = take.max_jobs.min(log.permits(limit, now));
     let rows = match take.max_jobs {
         0 => Vec::new(),
-        _ => jobs::taken(&jobs::reserve(sql, queue, take).within(connection).await?)?,
+        _ => {
+            let rows = jobs::reserve(sql, queue, take, None).within(connection).await?;
+            jobs::ordered(jobs::taken(&rows)?)
+        }
     };
     if !rows.is_empty() {
         log.note(rows.len(), limit, now);

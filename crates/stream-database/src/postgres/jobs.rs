@@ -5,10 +5,11 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Uuid};
 use stream_core::{Depth, JobId, Pushed};
 
-use super::{faults::running, marks::Levels, statements::Statements, turns::turns};
+use super::{faults::running, statements::Statements, turns::turns};
 use crate::{
     dialect::{found, micros},
     fault::Outcome,
+    marks::Levels,
     row::{Fenced, Key, NewRow, Next, PutBack, Row, Take},
 };
 
@@ -79,23 +80,17 @@ pub(super) struct Taken {
     row: Row,
 }
 
+impl Taken {
+    /// Its priority, and when it was due.
+    pub(super) fn due(&self) -> (usize, i64) {
+        (usize::try_from(self.priority).unwrap_or_default(), self.due)
+    }
+}
+
 /// Brings rows into their order, which what an update returns has not.
 pub(super) fn ordered(mut taken: Vec<Taken>) -> Vec<Row> {
     taken.sort_by_key(|one| (one.priority, one.due, one.place));
     taken.into_iter().map(|one| one.row).collect()
-}
-
-/// Up to where each priority was taken. Those before the last were passed as a whole: what comes to them from
-/// now on is due later than all that was taken.
-pub(super) fn latest(taken: &[Taken]) -> Levels {
-    let level = |one: &Taken| usize::try_from(one.priority).unwrap_or_default();
-    let last = taken.iter().map(level).max().unwrap_or_default();
-    let due = |from: usize| taken.iter().filter(move |one| level(one) >= from).map(|one| one.due).max();
-    let mut levels = Levels::default();
-    for (at, mark) in levels.iter_mut().enumerate().take(last + 1) {
-        *mark = due(if at < last { 0 } else { last });
-    }
-    levels
 }
 
 fn taken(row: &PgRow) -> sqlx::Result<Taken> {

@@ -1,4 +1,5 @@
--- First those that are due, without a lock: four ranges of the index, read in its order and left as soon as
+-- First those that are due, without a lock, for each priority from the time before which nothing is expected:
+-- four ranges of the index, read in its order and left as soon as
 -- there are enough, some more than wanted, since others may hold a few of them. Then these are locked one by
 -- one, and what is locked by others is passed over. To lock while a range is read would lock the row behind
 -- its end as well on MariaDB, and hide the first job of another queue from its workers; to read inside the
@@ -10,7 +11,12 @@ SELECT JSON_ARRAYAGG(HEX(id)) INTO @seen
 FROM (
     SELECT id
     FROM {jobs} FORCE INDEX (`{name}_fetch`)
-    WHERE queue = :queue AND priority IN (0, 1, 2, 3) AND available_at <= @now
+    WHERE queue = :queue AND available_at <= @now AND (
+        priority = 0 AND available_at >= TIMESTAMP('1970-01-01') + INTERVAL :critical MICROSECOND
+        OR priority = 1 AND available_at >= TIMESTAMP('1970-01-01') + INTERVAL :high MICROSECOND
+        OR priority = 2 AND available_at >= TIMESTAMP('1970-01-01') + INTERVAL :default MICROSECOND
+        OR priority = 3 AND available_at >= TIMESTAMP('1970-01-01') + INTERVAL :low MICROSECOND
+    )
     ORDER BY priority, available_at, place
     LIMIT :enough
 ) AS due;
@@ -31,7 +37,7 @@ SET job.lost = job.lost + (due.reserved_at IS NOT NULL),
     job.reserved_at = @now,
     job.available_at = @until,
     job.token = :token;
-SELECT id, payload, attempts, lost, last_error
+SELECT id, payload, attempts, lost, last_error, priority,
+       TIMESTAMPDIFF(MICROSECOND, '1970-01-01', due_at) AS due, place
 FROM {jobs} FORCE INDEX (`{name}_fetch`)
 WHERE queue = :queue AND priority IN (0, 1, 2, 3) AND available_at = @until AND token = :token
-ORDER BY priority, due_at, place

@@ -2,6 +2,7 @@
 
 mod cost;
 mod refused;
+mod snapshot;
 mod transaction;
 
 use std::{slice, time::Duration};

@@ -1,6 +1,6 @@
 //! Up to where each queue was taken, so that a reserve need not pass what is over.
 //!
-//! A job that was taken leaves entries in the index that no vacuum removes while somebody holds an old snapshot.
+//! A job that was taken leaves entries in the index that no database removes while somebody holds an old snapshot.
 //! A reserve that begins at the front passes them all: minutes into a dump, that is all it does.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
@@ -18,11 +18,11 @@ const STALE_LONGEST: Duration = Duration::from_secs(30);
 const QUEUES: usize = 1_024;
 
 /// For each priority the due time of the last job that was taken, in microseconds since 1970.
-pub(super) type Levels = [Option<i64>; 4];
+pub(crate) type Levels = [Option<i64>; 4];
 
 /// The marks of all queues, as this process knows them.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     queues: Mutex<HashMap<String, Mark>>,
 }
 
@@ -33,15 +33,27 @@ struct Mark {
     stale_at: Instant,
 }
 
+/// Up to where each priority was taken, from the priorities and due times of what a reserve took. Those before
+/// the last were passed as a whole: what comes to them from now on is due later than all that was taken.
+pub(crate) fn latest(taken: impl Iterator<Item = (usize, i64)> + Clone) -> Levels {
+    let last = taken.clone().map(|(level, _)| level).max().unwrap_or_default();
+    let due = |from: usize| taken.clone().filter(|(level, _)| *level >= from).map(|(_, due)| due).max();
+    let mut levels = Levels::default();
+    for (at, mark) in levels.iter_mut().enumerate().take(last + 1) {
+        *mark = due(if at < last { 0 } else { last });
+    }
+    levels
+}
+
 impl Marks {
     /// Where a reserve may begin; none at the front.
-    pub(super) fn of(&self, queue: &str) -> Option<Levels> {
+    pub(crate) fn of(&self, queue: &str) -> Option<Levels> {
         let mark = *locked(&self.queues).get(queue)?;
         (Instant::now() < mark.stale_at).then_some(mark.levels)
     }
 
     /// A reserve from the front got all it asked for, and took so long.
-    pub(super) fn begin(&self, queue: &str, levels: Levels, took: Duration) {
+    pub(crate) fn begin(&self, queue: &str, levels: Levels, took: Duration) {
         let mut queues = locked(&self.queues);
         if queues.len() >= QUEUES {
             queues.clear();
@@ -51,7 +63,7 @@ impl Marks {
     }
 
     /// A reserve from the mark got all it asked for.
-    pub(super) fn advance(&self, queue: &str, levels: Levels) {
+    pub(crate) fn advance(&self, queue: &str, levels: Levels) {
         if let Some(mark) = locked(&self.queues).get_mut(queue) {
             for (mark, level) in mark.levels.iter_mut().zip(levels) {
                 *mark = (*mark).max(level);
@@ -60,7 +72,7 @@ impl Marks {
     }
 
     /// There was less than was asked for: the next reserve begins at the front.
-    pub(super) fn forget(&self, queue: &str) {
+    pub(crate) fn forget(&self, queue: &str) {
         locked(&self.queues).remove(queue);
     }
 }
