@@ -31,7 +31,7 @@ pub struct DatabaseConfig {
 /// Whether waiting programs are woken by the database, where it can do that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notifications {
-    /// On PostgreSQL by `LISTEN` on one connection of its own, and `NOTIFY`; on SQLite by asking every 20 ms
+    /// On PostgreSQL by `LISTEN` on one connection of its own, and `NOTIFY`; on SQLite by looking every 5 ms
     /// whether the file has changed.
     On,
     /// Waiting programs look at the store, more rarely the longer nothing comes.
