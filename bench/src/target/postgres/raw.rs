@@ -42,6 +42,7 @@ struct Sql {
 struct Taken {
     id: Uuid,
     bytes: Vec<u8>,
+    attempts: u8,
 }
 
 impl Sql {
@@ -141,9 +142,11 @@ impl Session {
             .fetch_all(&mut self.connection)
             .await?;
         let taken = |row: &PgRow| -> Result<Taken> {
-            let mut bytes: Vec<u8> = row.try_get("payload")?;
-            bytes[8] = u8::try_from(row.try_get::<i32, _>("attempts")?)?;
-            Ok(Taken { id: row.try_get("id")?, bytes })
+            Ok(Taken {
+                id: row.try_get("id")?,
+                bytes: row.try_get("payload")?,
+                attempts: u8::try_from(row.try_get::<i32, _>("attempts")?)?,
+            })
         };
         rows.iter().map(taken).collect()
     }
@@ -194,7 +197,9 @@ impl Session {
                 break;
             }
             let (mut done, mut failed) = (Vec::with_capacity(batch), Vec::new());
-            for Taken { id, mut bytes } in taken {
+            for Taken { id, mut bytes, attempts } in taken {
+                // Where a job of a raw loop counts them.
+                bytes[8] = attempts;
                 match raw_run(&mut bytes, kind).await {
                     true => {
                         numbers.push(raw_number(&bytes));
@@ -258,7 +263,7 @@ impl RawLoop for PostgresLoop {
         let mut session = self.borrow().await?;
         let (mut numbers, mut by_token) = (Vec::with_capacity(jobs), HashMap::new());
         for token in 1..=jobs as i64 {
-            for Taken { id, bytes } in session.reserve(1, token).await? {
+            for Taken { id, bytes, .. } in session.reserve(1, token).await? {
                 numbers.push(raw_number(&bytes));
                 by_token.insert(token, id);
             }
@@ -276,7 +281,7 @@ impl RawLoop for PostgresLoop {
         listener.listen(&self.channel()).await?;
         let mut session = self.borrow().await?;
         loop {
-            if let Some(Taken { id, bytes }) = session.reserve(1, 1).await?.pop() {
+            if let Some(Taken { id, bytes, .. }) = session.reserve(1, 1).await?.pop() {
                 session.finish(vec![id], 1).await?;
                 self.give_back(session).await;
                 return Ok(bytes);
