@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use stream_core::{Capabilities, Driver};
 use stream_database::DatabaseDriver;
 use stream_memory::MemoryDriver;
+use stream_redis::RedisDriver;
 
 /// One row: what is promised, and how a driver's promise reads.
 struct Row(&'static str, fn(&Capabilities) -> String);
@@ -36,7 +37,16 @@ const ROWS: [Row; 18] = [
 async fn main() -> Result<()> {
     // No server is asked: capabilities come from the configuration alone.
     let postgres = DatabaseDriver::connect("postgres://localhost/jobs").await?;
-    let drivers: [Box<dyn Driver>; 2] = [Box::new(MemoryDriver::new()), Box::new(postgres)];
+    let mysql = DatabaseDriver::connect("mysql://localhost/jobs").await?;
+    let sqlite = DatabaseDriver::connect("sqlite:jobs.db").await?;
+    let redis = RedisDriver::connect("redis://localhost").await?;
+    let drivers: [Box<dyn Driver>; 5] = [
+        Box::new(MemoryDriver::new()),
+        Box::new(postgres),
+        Box::new(mysql),
+        Box::new(sqlite),
+        Box::new(redis),
+    ];
     let promised: Vec<(&str, Capabilities)> =
         drivers.iter().map(|driver| (driver.name(), driver.capabilities())).collect();
     for (name, capabilities) in &promised {

@@ -13,7 +13,7 @@ use std::{
     io::{self, BufWriter, Write as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{self, ExitCode},
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use stream_core::{
     Backoff, Consumer, Context, DeadLetter, Handler, Handlers, Job, JobError, JobResult, QueueManager,
 };
-use stream_memory::MemoryDriver;
+use stream_database::DatabaseDriver;
 
 #[derive(Serialize, Deserialize)]
 struct Checksum {
@@ -99,7 +99,10 @@ enum Books {
 
 async fn run(folder: &Path) -> Result<Books> {
     let found = find(folder)?;
-    let queue = QueueManager::new(MemoryDriver::new());
+    let store = Store::new();
+    let driver = DatabaseDriver::connect(&store.address()).await?;
+    driver.migrate().await?;
+    let queue = QueueManager::new(driver);
     let listed = push_all(&queue, found.files).await?;
 
     let sums = Arc::new(Sums::default());
@@ -123,6 +126,28 @@ async fn run(folder: &Path) -> Result<Books> {
         eprintln!("the books do not balance: there are {sums} sums");
     }
     Ok(if balances && found.unreadable.is_empty() { Books::Balance } else { Books::AreOpen })
+}
+
+/// A file for the jobs of this run alone, since the sums of an earlier one are gone with it.
+struct Store(PathBuf);
+
+impl Store {
+    fn new() -> Self {
+        Self(env::temp_dir().join(format!("checksums-{}.db", process::id())))
+    }
+
+    fn address(&self) -> String {
+        format!("sqlite:{}", self.0.display())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for end in ["", "-wal", "-shm"] {
+            // One that is not there is what was wanted.
+            let _ = fs::remove_file(format!("{}{end}", self.0.display()));
+        }
+    }
 }
 
 /// What is below a folder.

@@ -1,6 +1,7 @@
-//! The life of a few jobs on the in-memory store: in time, late, repeated, given up on and rescued.
+//! The life of a few jobs in a file: in time, late, repeated, given up on and rescued.
 //!
-//! Run it with `cargo run --example quickstart`. It needs no server and ends by itself.
+//! Run it with `cargo run --example quickstart`. It needs no server and ends by itself. Kill it at any time
+//! and run it again: it goes on where it was.
 
 use std::{
     sync::{
@@ -13,10 +14,15 @@ use std::{
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use stream_core::{
-    Backoff, Consumer, Context, Event, Handler, Handlers, Job, JobError, JobResult, Outcome, Priority,
+    Backoff, Consumer, Context, Depth, Event, Handler, Handlers, Job, JobError, JobResult, Outcome, Priority,
     QueueManager,
 };
-use stream_memory::MemoryDriver;
+use stream_database::DatabaseDriver;
+
+/// Where the jobs are: SQLite makes the file if it is not there.
+const STORE: &str = "sqlite:quickstart.db";
+/// A job in hand when the program is killed comes back after this, so it is short here; 30 seconds unless set.
+const LEASE: Duration = Duration::from_secs(2);
 
 #[derive(Serialize, Deserialize)]
 struct SendEmail {
@@ -55,6 +61,7 @@ struct Shop {
 
 impl Handler<SendEmail> for Shop {
     async fn handle(&self, job: SendEmail, cx: Context) -> JobResult {
+        tokio::time::sleep(Duration::from_millis(300)).await;
         self.clock.say(&cx, &format!("sent to {}: {}", job.to, job.about));
         Ok(())
     }
@@ -84,8 +91,14 @@ impl Handler<ChargeCard> for Shop {
 #[tokio::main]
 async fn main() -> Result<()> {
     let clock = Clock(Instant::now());
-    let queue = QueueManager::new(MemoryDriver::new());
-    let pushed = push_all(&queue, clock).await?;
+    let driver = DatabaseDriver::connect(STORE).await?;
+    driver.migrate().await?;
+    let queue = QueueManager::new(driver);
+    println!("The jobs are in {STORE}. Kill this program at any time and run it again: it goes on.");
+    let (jobs, whence) = match left_behind(&queue).await? {
+        0 => (push_all(&queue).await?, "pushed"),
+        left => (left, "found"),
+    };
 
     let shop = Arc::new(Shop { clock, card_is_valid: AtomicBool::new(false) });
     let handlers = Handlers::new()
@@ -93,10 +106,12 @@ async fn main() -> Result<()> {
         .register::<FetchRate>(shop.clone())
         .register::<ChargeCard>(shop.clone());
     // One worker, so that the lines below stand in the order in which the queue gives out its jobs.
-    let consumer =
-        Consumer::builder(&queue, handlers).workers(1).on_event(move |event| clock.tell_failure(event));
+    let consumer = Consumer::builder(&queue, handlers)
+        .workers(1)
+        .lease(LEASE)
+        .on_event(move |event| clock.tell_failure(event));
 
-    println!("\nWorking until nothing waits, delayed jobs and retries included:");
+    println!("Working until nothing waits, delayed jobs and retries included:");
     let first = consumer.clone().drain_all().await?;
 
     println!("\nThe dead letters:");
@@ -114,30 +129,42 @@ async fn main() -> Result<()> {
     let done = first.done + second.done;
     let (retried, buried) = (first.retried + second.retried, first.buried + second.buried);
     let (waiting, dead) = (queue.size("default").await?, dead_letters.count().await?);
-    println!("\n{pushed} jobs pushed, {done} done, {waiting} waiting, {dead} dead.");
-    println!("On the way: {retried} attempts repeated, {buried} job buried, {rescued} rescued.");
-    ensure!(pushed == done && waiting == 0 && dead == 0, "a job is missing");
-    Ok(())
+    println!("\n{jobs} jobs {whence}, {done} done, {waiting} waiting, {dead} dead.");
+    println!("On the way: {retried} attempts repeated, {buried} buried, {rescued} rescued.");
+    ensure!(jobs == done && waiting == 0 && dead == 0, "a job is missing");
+    Ok(queue.close().await?)
+}
+
+/// How many jobs an earlier run has left that was killed.
+async fn left_behind(queue: &QueueManager) -> Result<u64> {
+    let depth = queue.depth("default").await?;
+    let dead = queue.dead_letters("default").count().await?;
+    let left = depth.ready + depth.delayed + depth.reserved + dead;
+    if left > 0 {
+        let Depth { ready, delayed, reserved, .. } = depth;
+        println!(
+            "A run was killed: it left {ready} ready, {delayed} delayed, {reserved} in hand, {dead} dead."
+        );
+    }
+    Ok(left)
 }
 
 /// Pushes the jobs of this example and says how many.
-async fn push_all(queue: &QueueManager, clock: Clock) -> Result<u64> {
+async fn push_all(queue: &QueueManager) -> Result<u64> {
     let email = |to: &str, about: &str| SendEmail { to: to.to_owned(), about: about.to_owned() };
     let pushes = [
         queue.push(email("Ada", "your order")),
-        queue.push(email("Bob", "tomorrow's visit")).delay(Duration::from_secs(1)),
+        queue.push(email("Bob", "tomorrow's visit")).delay(Duration::from_secs(5)),
         queue.push(email("Cleo", "your new password")).with_priority(Priority::High),
         queue.push(FetchRate { currency: "EUR".to_owned() }),
         queue.push(ChargeCard { invoice: 17 }),
     ];
-    let notes = ["to Ada", "to Bob, in a second", "to Cleo, high priority", "of the euro", "invoice 17"];
     let mut pushed = 0;
-    println!("Pushing:");
-    for (push, note) in pushes.into_iter().zip(notes) {
-        let id = push.await?.id();
-        clock.line(&format!("{id}  {note}"));
+    for push in pushes {
+        push.await?;
         pushed += 1;
     }
+    println!("Pushed: to Ada; to Bob, in five seconds; to Cleo, high priority; the euro; invoice 17.");
     Ok(pushed)
 }
 

@@ -131,6 +131,6 @@ fn measure(wanted: &Measure) -> Result<()> {
 
 /// On the threads that a program with `#[tokio::main]` has, not on the thread beside them.
 fn on_runtime<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async { tokio::spawn(work).await })?
 }

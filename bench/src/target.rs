@@ -1,6 +1,10 @@
 //! What can be measured: a driver on its store, and the raw loop beside it. One module for each.
 
+mod mariadb;
 mod memory;
+mod postgres;
+mod redis;
+mod sqlite;
 
 use std::{
     ops::Range,
@@ -88,10 +92,8 @@ pub(crate) enum Durability {
     /// There is no server whose crash it could outlive.
     InProcess,
     /// It is on the disk.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first driver with a server says so"))]
     Synced,
     /// It may be lost, for this reason.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first driver with a server says so"))]
     Unsynced(String),
 }
 
@@ -170,7 +172,13 @@ pub(crate) trait RawLoop: Send + Sync {
 
 /// Every target that there is.
 pub(crate) fn all() -> Vec<Arc<dyn Target>> {
-    vec![Arc::new(memory::Memory)]
+    vec![
+        Arc::new(memory::Memory),
+        Arc::new(postgres::Postgres),
+        Arc::new(mariadb::MariaDb),
+        Arc::new(redis::Redis),
+        Arc::new(sqlite::Sqlite),
+    ]
 }
 
 /// The targets with these names, or all.

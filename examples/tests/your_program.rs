@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use stream_core::{
-    Consumer, Context, Handler, Handlers, Job, JobError, JobResult, Priority, QueueManager, Result,
+    Consumer, Context, Draft, Handler, Handlers, Job, JobError, JobResult, Priority, QueueManager, Result,
 };
 use stream_memory::MemoryDriver;
 use stream_testkit::recording::Recording;
@@ -70,6 +70,39 @@ async fn an_order_pushes_its_confirmation_and_a_later_question() -> Result<()> {
     pushes.of::<AskForReview>().matching(|job| job.order != 7).none();
     assert_eq!(pushes.count(), 2);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_push_by_name_is_found_by_its_group_key_and_headers() -> Result<()> {
+    let (queue, pushes) = recorded();
+    let resize = |file: &str| Draft::named("resize", &(file, 640));
+    queue.push(resize("cat.png").group("cats").unique("cat.png").header("tenant", "7")).await?;
+    queue.push(resize("dog.png").group("dogs").header("tenant", "8")).await?;
+    queue.push(Draft::raw("scan", vec![1, 2])).await?;
+
+    let resized = || pushes.named::<(String, u32)>("resize");
+    for cats in [
+        resized().in_group("cats"),
+        resized().with_unique_key("cat.png"),
+        resized().with_header("tenant", "7"),
+    ] {
+        assert_eq!(cats.one(), ("cat.png".into(), 640));
+    }
+    resized().with_header("tenant", "9").none();
+    resized().with_header("region", "7").none();
+    assert_eq!(resized().times(2).len(), 2);
+    assert_eq!(pushes.raw("scan").one(), [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+#[should_panic(
+    expected = "instead of 1 jobs were pushed: asked for resize in the group asked for with the header tenant asked for\n  pushed"
+)]
+async fn a_failed_assertion_shows_neither_keys_nor_headers() {
+    let (queue, pushes) = recorded();
+    queue.push(Draft::named("resize", &1).group("cats").header("tenant", "secret")).await.unwrap();
+    pushes.named::<u8>("resize").in_group("dogs").with_header("tenant", "secret").one();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,12 @@
-//! How long a failed job waits. Pure.
+//! The waits between the attempts of a job.
 
-use std::{borrow::Cow, slice, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use crate::{Error, LONGEST, Result};
+use crate::*;
 
-/// The waits between the attempts of a job, stored with it.
+/// The waits between the attempts of a job.
 ///
-/// Waits are kept to the millisecond, rounded up.
+/// They are kept to the millisecond, rounded up.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,9 +25,6 @@ pub struct Backoff {
     pub(crate) jitter: f64,
 }
 
-/// Each job carries its list.
-const LIST_MAX: usize = 64;
-
 impl Backoff {
     /// 1 second, doubled up to 1 hour, ±10 %: 25 attempts take half a day.
     pub const DEFAULT: Self = Self::exponential(Duration::from_secs(1), 2.0);
@@ -37,7 +34,7 @@ impl Backoff {
         Self { first, factor, list: None, max: Duration::from_secs(3600), jitter: 0.1 }
     }
 
-    /// The same wait each time, ±10 %; above 1 hour it needs [`up_to`](Self::up_to) as well.
+    /// The same wait each time, ±10 %; above 1 hour it needs [`Self::up_to`].
     pub const fn fixed(every: Duration) -> Self {
         Self::exponential(every, 1.0)
     }
@@ -78,26 +75,25 @@ impl Backoff {
         let base = match &self.list {
             Some(list) => list.get(round as usize).or(list.last()).map_or(0.0, Duration::as_secs_f64),
             // Zero times infinity is no number.
-            None if self.first.is_zero() => 0.0,
-            None => self.first.as_secs_f64() * self.factor.powi(round.min(i32::MAX as u32) as i32),
+            None => self.first.as_secs_f64() * self.factor.powf(round.into()).min(f64::MAX),
         };
         let spread = 1.0 + self.jitter * (2.0 * random - 1.0);
-        let secs = base.min(self.max.as_secs_f64()) * spread;
-        // Too large, or no number: wait the cap, never less.
-        let wait = Duration::try_from_secs_f64(secs).unwrap_or(self.max);
-        wait.min(self.max).min(LONGEST)
+        self.capped(base.min(self.max.as_secs_f64()) * spread)
     }
 
     /// The longest wait it can give.
     pub fn longest(&self) -> Duration {
-        let grows = self.factor > 1.0 && !self.first.is_zero();
         let base = match &self.list {
             Some(list) => list.iter().max().copied().unwrap_or_default(),
-            None if grows => self.max,
+            None if self.factor > 1.0 && !self.first.is_zero() => self.max,
             None => self.first,
         };
-        let secs = base.as_secs_f64() * (1.0 + self.jitter.clamp(0.0, 1.0));
-        Duration::try_from_secs_f64(secs).unwrap_or(self.max).min(self.max)
+        self.capped(base.as_secs_f64() * (1.0 + self.jitter.clamp(0.0, 1.0)))
+    }
+
+    fn capped(&self, secs: f64) -> Duration {
+        // Too large, or no number: wait the cap, never less.
+        Duration::try_from_secs_f64(secs).unwrap_or(self.max).min(self.max).min(LONGEST)
     }
 
     /// Refuses values that cannot be meant.
@@ -121,11 +117,12 @@ impl Backoff {
             return Some("backoff: the cap must be at most 2^28-1 seconds");
         }
         let waits = match &self.list {
-            None => slice::from_ref(&self.first),
+            None => std::slice::from_ref(&self.first),
             Some(Cow::Borrowed(list)) => list,
             Some(Cow::Owned(list)) => list.as_slice(),
         };
-        if waits.is_empty() || waits.len() > LIST_MAX {
+        // Each job carries its list.
+        if waits.is_empty() || waits.len() > 64 {
             return Some("backoff: a list must have 1 to 64 waits");
         }
         let mut at = 0;

@@ -1,7 +1,6 @@
-//! The loop that works jobs: fetch, execute, settle; a lease keeper beside it.
-//!
-//! Each job has a slot, from before its reserve until the store has answered its settlement.
+//! The loop that works jobs: fetch, execute, settle.
 
+mod ahead;
 mod builder;
 mod caught;
 mod execute;
@@ -14,22 +13,29 @@ mod shared;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::DropGuard;
 
-use crate::{Context, Delivery, Error, ErrorKind, Handlers, Outcome, QueueManager, QueueName, Result};
+use crate::*;
 
+use ahead::*;
 pub use builder::ConsumerBuilder;
-use execute::start_jobs;
-use fetch::{Fetcher, Subscribed, Until};
-use lease::keep;
-use settle::settle;
-use shared::Shared;
+use caught::*;
+use execute::*;
+use fetch::*;
+use lease::*;
+use pick::*;
+use queue::*;
+use settle::*;
+use shared::*;
 
 /// A running consumer; a drop begins its graceful stop.
 ///
 /// ```
-/// # use stream_core::{Consumer, Handlers, QueueManager, RateLimit, Result};
+/// # use stream_core::*;
 /// # async fn example(queue: QueueManager, handlers: Handlers) -> Result<()> {
 /// let consumer = Consumer::builder(&queue, handlers)
 ///     .queues(["default", "emails"])
@@ -37,9 +43,7 @@ use shared::Shared;
 ///     .rate_limit("emails", RateLimit::per_minute(10))
 ///     .start()
 ///     .await?;
-/// // ... until the program ends:
-/// let stopped = consumer.shutdown().await?;
-/// println!("{} jobs were given back", stopped.released);
+/// consumer.shutdown().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -51,7 +55,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The options of a consumer of the manager's default connection.
+    /// The options of a consumer of the default connection.
     pub fn builder(queue: &QueueManager, handlers: Handlers) -> ConsumerBuilder {
         ConsumerBuilder::new(queue.clone(), handlers)
     }
@@ -81,7 +85,7 @@ async fn stopped(supervisor: JoinHandle<Stopped>) -> Result<Stopped> {
 pub struct Drained {
     /// Jobs done.
     pub done: u64,
-    /// Attempts that failed and will be repeated.
+    /// Attempts that failed and are repeated.
     pub retried: u64,
     /// Jobs given up on.
     pub buried: u64,
@@ -166,30 +170,27 @@ fn spawn(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Consume
 }
 
 async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) -> Stopped {
+    let mut tasks = JoinSet::new();
     for queue in &shared.queues {
-        let settle = settle(shared.clone(), queue.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(settle));
-        let keep = keep(shared.clone(), queue.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(keep));
+        tasks.spawn(settle(shared.clone(), queue.clone()));
+        tasks.spawn(keep(shared.clone(), queue.clone()));
     }
     for _ in 0..shared.starters {
-        let start = start_jobs(shared.clone());
-        tokio::spawn(shared.end.clone().run_until_cancelled_owned(start));
+        tasks.spawn(start_jobs(shared.clone()));
     }
     let subscription = Fetcher::new(shared.clone(), until).run(subscription).await;
     // A drain ends here as well.
     shared.stop.cancel();
-    if !all_slots_are_free(&shared, shared.settings.grace).await {
+    if !all_is_settled(&shared, shared.settings.grace).await {
         shared.abort.cancel();
-        all_slots_are_free(&shared, GIVE_BACK).await;
+        all_is_settled(&shared, GIVE_BACK).await;
     }
-    let abandoned = shared.settings.workers - shared.slots.available_permits();
-    shared.end.cancel();
+    let abandoned = shared.shares.taken();
+    drop(tasks);
     if let Some(subscription) = subscription {
-        match timeout(CLOSE, subscription.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the subscription was not closed"),
-            Err(_) => tracing::warn!("the subscription was not closed in time"),
+        let closed = timeout(CLOSE, subscription.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::warn!(?closed, "the subscription was not closed");
         }
     }
     if abandoned > 0 {
@@ -198,8 +199,7 @@ async fn supervise(shared: Arc<Shared>, until: Until, subscription: Subscribed) 
     Stopped { released: shared.tally().1, abandoned: abandoned as u64 }
 }
 
-/// A slot is free when its job has ended and the store has answered.
-async fn all_slots_are_free(shared: &Shared, limit: Duration) -> bool {
-    let all = shared.slots.acquire_many(shared.settings.workers as u32);
+async fn all_is_settled(shared: &Shared, limit: Duration) -> bool {
+    let all = shared.shares.free.acquire_many(shared.shares.all() as u32);
     timeout(limit, all).await.is_ok()
 }

@@ -1,10 +1,18 @@
 //! The contract between the core and a store.
 
+mod capabilities;
+mod dead_letters;
+mod delivery;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, DeadLetter, DeadLetterId, Delivery, JobId, NewJob, QueueName, Result, Settlement};
+use crate::*;
+
+pub use capabilities::*;
+pub use dead_letters::*;
+pub use delivery::*;
 
 /// A connection to a store that keeps jobs.
 ///
@@ -50,15 +58,15 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     ///
     /// A job whose id the queue holds, waiting, reserved or dead, is not stored again and answered
     /// `AlreadyStored`, where `Capabilities::repeated_push` says so; elsewhere a repeated push may
-    /// double the job, never lose it. The id of a finished job is forgotten. A job whose unique key a waiting or reserved job holds is not
-    /// stored and answered `Duplicate` with that job's id. A `Stored` job survives what the
-    /// connection's durability settings promise.
+    /// double the job, never lose it. The id of a finished job is forgotten. A job whose unique key a
+    /// waiting or reserved job holds is not stored and answered `Duplicate` with that job's id. A
+    /// `Stored` job survives what the connection's durability settings promise.
     ///
     /// # Errors
     /// `Unavailable`: not stored. `OutcomeUnknown`: perhaps stored, push it again.
     async fn push(&self, queue: &QueueName, jobs: &[NewJob]) -> Vec<Result<Pushed>>;
 
-    /// Opens a consumer's place at these queues; they need not exist before.
+    /// Opens a consumer's place at these queues, be they there or not.
     ///
     /// # Errors
     /// `Config` for no queues; `Unavailable` if the store must be asked and is away.
@@ -78,7 +86,7 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// `LeaseLost` then says that the first call had done it or the job was taken over.
     async fn settle(&self, queue: &QueueName, settlements: &[Settlement<'_>]) -> Vec<Result<()>>;
 
-    /// Makes leases end `lease` from now; never blocks on what the handler itself has locked.
+    /// Makes leases end `lease` from now; never blocks on what the handler has locked.
     ///
     /// # Errors
     /// `LeaseLost` for a delivery that is over.
@@ -125,9 +133,9 @@ pub trait Subscription: Send + Sync {
 
     /// Takes up to `max_jobs` ready jobs, the most urgent first; never waits for work.
     ///
-    /// Each is leased for `lease`, rounded up to the grain; of the ended leases only as many are taken back as are returned.
-    /// With a rate limit at most `limit` jobs are taken in any `window`, by all processes together
-    /// that name a limit for this queue; an empty queue spends no permit.
+    /// Each is leased for `lease`, rounded up to the grain; of the ended leases only as many are taken
+    /// back as are returned. With a rate limit at most `limit` jobs are taken in any `window`, by all
+    /// processes together that name a limit for this queue; an empty queue spends no permit.
     ///
     /// # Errors
     /// `Config` for a queue that was not subscribed to. Nothing was taken if there is an error, but for
@@ -202,7 +210,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Up to `max_jobs` jobs for 30 seconds, without a rate limit.
+    /// Up to `max_jobs` jobs for 30 seconds.
     pub const fn new(max_jobs: usize) -> Self {
         Self { max_jobs, lease: Duration::from_secs(30), rate_limit: None }
     }
@@ -222,27 +230,27 @@ impl Reserve {
     }
 }
 
-/// At most `limit` starts in any `window`, wherever it begins.
+/// At most `limit` starts in any `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// At least 1.
     pub limit: u32,
-    /// Above zero, at most [`LONGEST`](crate::LONGEST).
+    /// Above zero, at most [`LONGEST`].
     pub window: Duration,
 }
 
 impl RateLimit {
-    /// `limit` starts in any `window`.
+    /// At most `limit` starts in any `window`.
     pub const fn new(limit: u32, window: Duration) -> Self {
         Self { limit, window }
     }
 
-    /// `limit` starts in any second.
+    /// At most `limit` starts in any second.
     pub const fn per_second(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(1))
     }
 
-    /// `limit` starts in any minute.
+    /// At most `limit` starts in any minute.
     pub const fn per_minute(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(60))
     }
@@ -291,7 +299,7 @@ impl Cleared {
     }
 }
 
-/// What the store's owner should know or change.
+/// What the owner should know or change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {

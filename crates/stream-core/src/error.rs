@@ -1,17 +1,17 @@
-//! The one error type.
+//! How an operation failed, and how a job failed.
 
-use std::{error::Error as StdError, fmt, iter::successors, sync::Arc};
+use std::{error::Error as StdError, fmt, iter::successors, sync::Arc, time::Duration};
 
-use crate::Pushed;
+use crate::*;
 
 /// Any error of another crate.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure; act on its [`kind`](Error::kind). Cheap to clone.
+/// A failure; act on its [`kind`](Self::kind). Cheap to clone.
 ///
-/// Whoever builds one keeps payloads, receipts and credentials out of it.
+/// Keep payloads, receipts and credentials out of it.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -96,6 +96,15 @@ pub(crate) fn unanswered<T>(driver: &'static str, operation: &'static str) -> Re
     Err(Error::new(ErrorKind::Unexpected, driver, operation).explained("the driver gave no answer"))
 }
 
+/// The answer to a batch of one.
+pub(crate) fn only<T>(
+    mut answers: Vec<Result<T>>,
+    driver: &dyn Driver,
+    operation: &'static str,
+) -> Result<T> {
+    answers.pop().unwrap_or_else(|| unanswered(driver.name(), operation))
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -169,6 +178,92 @@ impl From<PushManyError> for Error {
     fn from(error: PushManyError) -> Self {
         let kind = error.failed().next().map_or(ErrorKind::Unexpected, |(_, first)| first.kind().clone());
         Self::new(kind, "core", "push many").explained(error.to_string()).caused_by(error)
+    }
+}
+
+/// How a job failed and what becomes of it.
+///
+/// `?` on any error means a retry; for another verdict: `.map_err(JobError::bury)?`.
+pub struct JobError {
+    verdict: Verdict,
+    error: BoxError,
+}
+
+/// What becomes of a job that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Again after the job's backoff, or buried when its attempts are used up.
+    Retry,
+    /// The same after this time.
+    RetryAfter(Duration),
+    /// To the dead letters at once.
+    Bury,
+    /// Again after this time, counting no attempt.
+    Release(Duration),
+}
+
+impl JobError {
+    /// Again after the job's backoff, as `?`.
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::Retry, error: error.into() }
+    }
+
+    /// Again after this time instead of the job's backoff.
+    pub fn retry_after(after: Duration, error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::RetryAfter(after), error: error.into() }
+    }
+
+    /// To the dead letters at once.
+    pub fn bury(error: impl Into<BoxError>) -> Self {
+        Self { verdict: Verdict::Bury, error: error.into() }
+    }
+
+    /// Again at once, counting no attempt.
+    pub fn release() -> Self {
+        Self::release_after(Duration::ZERO)
+    }
+
+    /// Again after this time, counting no attempt.
+    pub fn release_after(after: Duration) -> Self {
+        Self { verdict: Verdict::Release(after), error: "released".into() }
+    }
+
+    /// What becomes of the job.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The error, or the first of its sources, that is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        let first: &(dyn StdError + 'static) = &*self.error;
+        successors(Some(first), |&cause| cause.source()).find_map(|cause| cause.downcast_ref())
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+impl fmt::Display for JobError {
+    /// The error and its sources: `could not send: connection refused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.error.to_string();
+        for cause in successors(self.error.source(), |&cause| cause.source()) {
+            let text = cause.to_string();
+            if !shown.contains(&text) {
+                shown = shown + ": " + &text;
+            }
+        }
+        f.write_str(&shown)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.verdict)
     }
 }
 

@@ -5,24 +5,22 @@ mod registry;
 
 use std::sync::Arc;
 
-use crate::{Job, JobError};
+use crate::*;
 
-pub use context::Context;
-pub(crate) use context::{Home, UNPOISONED};
-pub use registry::{Handlers, Next};
-pub(crate) use registry::{Pace, Registry, Runnable};
+pub use context::*;
+pub use registry::*;
 
 /// What a handler answers; `?` on any error means a retry with backoff.
 pub type JobResult = Result<(), JobError>;
 
 /// Code for a job; state is `self`.
 ///
-/// Implement it, or pass an `async fn(job, cx) -> JobResult`. A panic or a timeout is a retry. The
-/// future is dropped only at a timeout or the end of a grace period.
+/// Implement it, or pass an `async fn(job, cx) -> JobResult`. A panic or a timeout is a retry. Its
+/// future is dropped only at a timeout or the end of the grace period.
 ///
 /// ```
 /// # use serde::{Serialize, Deserialize};
-/// # use stream_core::{Context, Handler, Handlers, Job, JobError, JobResult};
+/// # use stream_core::*;
 /// # #[derive(Serialize, Deserialize)] struct Charge { cents: u64 }
 /// # impl Job for Charge { const NAME: &'static str = "charge"; }
 /// struct App { limit: u64 }
@@ -46,7 +44,7 @@ pub trait Handler<J>: Send + Sync + 'static {
     /// Runs one attempt of the job.
     fn handle(&self, job: J, cx: Context) -> impl Future<Output = JobResult> + Send;
 
-    /// Called after the job was buried, by the process that did.
+    /// Called after a burial, by the process that did it.
     ///
     /// At most once per burial; not after a crash in between, nor for a payload that is no `J`.
     fn failed(&self, job: J, error: &JobError, cx: Context) -> impl Future<Output = ()> + Send {

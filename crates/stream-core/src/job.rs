@@ -1,10 +1,18 @@
-//! A job as its user defines it.
+//! A payload with a name and defaults, no code.
+
+mod envelope;
+mod push;
+mod reserved;
 
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Backoff, Codec, Draft, LONGEST, NAME_BYTES_MAX, Priority, queue_name::is_queue_name};
+use crate::*;
+
+pub use envelope::*;
+pub use push::*;
+pub use reserved::*;
 
 pub(crate) const DEFAULT_QUEUE: &str = "default";
 
@@ -14,10 +22,10 @@ pub(crate) const DEFAULT_QUEUE: &str = "default";
 ///
 /// ```
 /// # use serde::{Serialize, Deserialize};
-/// # use stream_core::{Backoff, Job};
+/// # use stream_core::*;
 /// # use std::time::Duration;
 /// #[derive(Serialize, Deserialize)]
-/// struct Resize { picture: String, width: u32 }
+/// struct Resize { width: u32 }
 ///
 /// impl Job for Resize {
 ///     const NAME: &'static str = "resize";
@@ -29,7 +37,7 @@ pub(crate) const DEFAULT_QUEUE: &str = "default";
 ///
 /// ```compile_fail
 /// # use serde::{Serialize, Deserialize};
-/// # use stream_core::{Draft, Job};
+/// # use stream_core::*;
 /// # #[derive(Serialize, Deserialize)]
 /// # struct Wrong;
 /// impl Job for Wrong {
@@ -42,7 +50,7 @@ pub(crate) const DEFAULT_QUEUE: &str = "default";
     note = "write `impl Job for {Self} {{ const NAME: &'static str = \"...\"; }}`"
 )]
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// What the handler is found by: 1 to 255 bytes, the same in every program.
+    /// What the handler is found by: 1 to 255 bytes.
     const NAME: &'static str;
     /// Where it is pushed to unless set.
     const QUEUE: &'static str = DEFAULT_QUEUE;
@@ -57,7 +65,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// How the payload is serialised.
     const CODEC: Codec = Codec::MessagePack;
 
-    /// The job with options, not bound to a manager.
+    /// The job with its options.
     fn draft(self) -> Draft {
         Draft::new(self)
     }

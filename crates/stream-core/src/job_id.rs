@@ -1,7 +1,8 @@
-//! The identity of a job: a UUIDv7 made by the client.
+//! A UUIDv7, and the randomness in it.
 
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
@@ -9,23 +10,22 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, random::random_bits};
+use crate::*;
 
 /// A UUIDv7 (RFC 9562), known before the job is sent.
 ///
-/// Those of one process sort in the order in which they were made. An id is no secret.
+/// Those of one process sort in the order of their making. An id is no secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobId([u8; 16]);
 
 impl JobId {
-    /// Makes an id from the time and randomness.
-    #[expect(clippy::new_without_default, reason = "an id has no default")]
+    /// A new id.
+    #[expect(clippy::new_without_default)]
     pub fn new() -> Self {
-        const VERSION: u128 = 7 << 76;
-        const VARIANT: u128 = 0b10 << 62;
-        let tick = u128::from(next_tick());
-        let (ms, part) = (tick >> 12, tick & 0xfff);
-        Self((ms << 80 | VERSION | part << 64 | VARIANT | u128::from(random_bits() >> 2)).to_be_bytes())
+        let [tick, random] = [next_tick(), random_bits()].map(u128::from);
+        // Version 7, variant 2.
+        let id = tick >> 12 << 80 | 7 << 76 | (tick & 0xfff) << 64 | 2 << 62 | random >> 2;
+        Self(id.to_be_bytes())
     }
 
     /// The id with these sixteen bytes.
@@ -43,7 +43,7 @@ impl JobId {
     }
 }
 
-/// 4096 ticks in a millisecond, each greater than the one before.
+/// 4096 in a millisecond, each above the one before.
 fn next_tick() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64) << 12;
@@ -71,10 +71,21 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let digits = text.replace('-', "");
         // The standard library would read a sign as well.
-        let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let id = u128::from_str_radix(&digits, 16).ok().filter(|_| is_hex);
+        let is_id = digits.len() == 32 && !digits.starts_with('+');
+        let id = u128::from_str_radix(&digits, 16).ok().filter(|_| is_id);
         id.map(|id| Self(id.to_be_bytes())).ok_or_else(|| Error::config("job id", "it must be a UUID"))
     }
+}
+
+/// Not for secrets: from the standard library's hash maps.
+pub(crate) fn random_bits() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+/// In 0..1.
+pub(crate) fn random() -> f64 {
+    // A float holds 53 bits.
+    (random_bits() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

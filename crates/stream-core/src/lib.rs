@@ -1,12 +1,12 @@
-//! One job queue for every store: the contract, the retry logic and the consumer.
+//! One job queue for every store.
 //!
-//! Add a driver, such as `stream-memory`. Define a job as a serde struct, push it with a
-//! [`QueueManager`], work it with a `Consumer` (feature `worker`, on by default).
+//! Add a driver, such as `stream-memory`. Push a [`Job`] with a [`QueueManager`], work it with a
+//! `Consumer` (feature `worker`, on by default).
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
 //! # use std::time::Duration;
-//! # use stream_core::{Backoff, Job, Priority, QueueManager, Result};
+//! # use stream_core::*;
 //! #[derive(Serialize, Deserialize)]
 //! struct SendWelcomeEmail { user_id: u64 }
 //!
@@ -24,53 +24,38 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! [`Driver`] is the contract of drivers; `stream-testkit` has a case for each sentence.
 
 mod backoff;
-mod capabilities;
 #[cfg(feature = "worker")]
 mod consumer;
-mod dead_letters;
-mod delivery;
 mod driver;
-mod envelope;
 mod error;
 #[cfg(feature = "worker")]
 mod handler;
 mod job;
-mod job_error;
 mod job_id;
+#[cfg(feature = "worker")]
+mod lanes;
 mod limits;
 mod manager;
 mod priority;
-mod push;
 mod queue_name;
-mod random;
-mod reserved;
 mod retry;
 mod wire;
 
 pub use async_trait::async_trait;
 
-pub use backoff::Backoff;
-pub use capabilities::*;
+pub use backoff::*;
 #[cfg(feature = "worker")]
-pub use consumer::{Consumer, ConsumerBuilder, Drained, Event, Stopped};
-pub use dead_letters::{DeadLetter, DeadLetterId, DeadLetters};
-pub use delivery::{Delivery, Outcome, Receipt, Settlement, Undecodable};
+pub use consumer::*;
 pub use driver::*;
-pub use envelope::{Codec, Envelope, NewJob};
-pub use error::{BoxError, Error, ErrorKind, PushManyError, Result};
+pub use error::*;
 #[cfg(feature = "worker")]
-pub use handler::{Context, Handler, Handlers, JobResult, Next, SelfHandling};
-pub use job::Job;
-pub use job_error::{JobError, Verdict};
-pub use job_id::JobId;
+pub use handler::*;
+pub use job::*;
+pub use job_id::*;
 pub use limits::*;
-pub use manager::QueueManager;
-pub use priority::Priority;
-pub use push::{Draft, IntoDraft, Push};
-pub use queue_name::QueueName;
-pub use reserved::ReservedJob;
-pub use retry::{decide, too_often_lost};
+pub use manager::*;
+pub use priority::*;
+pub use queue_name::*;
+pub use retry::*;

@@ -1,22 +1,17 @@
-//! The program's handle on its queues.
+//! Pushes jobs and looks after queues.
 
 use std::{collections::BTreeMap, mem::replace, sync::Arc, time::Duration};
 
-use crate::{
-    Capabilities, Cleared, DeadLetters, Depth, Driver, Error, Finding, IntoDraft, LONGEST, Push,
-    PushManyError, Pushed, QueueName, RateLimit, Reserve, ReservedJob, Result, Subscription,
-    error::{ensure, unanswered},
-};
+use crate::*;
 
-/// Pushes jobs and looks after queues over named connections; cheap to clone.
+/// Pushes jobs and looks after queues; cheap to clone.
 ///
 /// ```
-/// # use stream_core::{Draft, QueueManager, Result};
+/// # use stream_core::*;
 /// # async fn example(queue: QueueManager) -> Result<()> {
-/// queue.push(Draft::named("resize", &("cat.png", 640))).on_queue("pictures").await?;
+/// queue.push(Draft::named("resize", "cat.png")).on_queue("pictures").await?;
 /// if let Some(job) = queue.pop("pictures").await? {
-///     let (file, width): (String, u32) = job.decode()?;
-///     println!("resizing {file} to {width}");
+///     println!("resizing {}", job.decode::<String>()?);
 ///     job.complete().await?;
 /// }
 /// # Ok(())
@@ -24,10 +19,17 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct QueueManager {
-    connections: Arc<BTreeMap<String, Arc<dyn Driver>>>,
+    connections: Arc<BTreeMap<String, Connection>>,
     default: Arc<str>,
     /// Reported by whatever is called first.
     problem: Option<Error>,
+}
+
+#[derive(Debug, Clone)]
+struct Connection {
+    driver: Arc<dyn Driver>,
+    #[cfg(feature = "worker")]
+    lanes: Arc<crate::lanes::Lanes>,
 }
 
 impl QueueManager {
@@ -37,12 +39,17 @@ impl QueueManager {
         manager.with_connection("default", driver)
     }
 
-    /// Adds a connection; a name given twice is reported by the first call.
+    /// Adds a connection; the first call reports a name given twice.
     #[must_use]
     pub fn with_connection(mut self, name: impl Into<String>, driver: impl Driver) -> Self {
         let name = name.into();
         let error = Error::config("connection", format!("{name:?} is named twice"));
-        if Arc::make_mut(&mut self.connections).insert(name, Arc::new(driver)).is_some() {
+        let connection = Connection {
+            driver: Arc::new(driver),
+            #[cfg(feature = "worker")]
+            lanes: Arc::default(),
+        };
+        if Arc::make_mut(&mut self.connections).insert(name, connection).is_some() {
             self.problem.get_or_insert(error);
         }
         self
@@ -51,7 +58,7 @@ impl QueueManager {
     /// The same manager with another default connection.
     ///
     /// # Errors
-    /// `Config` for an unknown name; the message lists the known ones.
+    /// `Config` for an unknown name.
     pub fn connection(&self, name: &str) -> Result<Self> {
         self.find(Some(name))?;
         Ok(Self { default: Arc::from(name), ..self.clone() })
@@ -59,14 +66,14 @@ impl QueueManager {
 
     /// What the default connection promises.
     pub fn capabilities(&self) -> Capabilities {
-        self.connections[&*self.default].capabilities()
+        self.connections[&*self.default].driver.capabilities()
     }
 
     /// A push that is sent by `.await`.
     ///
     /// # Errors
     /// Of the `.await`: `Config`, `InvalidJob` and `Unsupported` before anything is sent;
-    /// `Unavailable` if it is not stored; `OutcomeUnknown` if it may be: push the same draft again.
+    /// `Unavailable`: not stored. `OutcomeUnknown`: perhaps stored, push it again.
     pub fn push(&self, job: impl IntoDraft) -> Push {
         job.into_draft().bind(self.clone())
     }
@@ -95,7 +102,7 @@ impl QueueManager {
             }
         }
         for ((connection, queue), (places, batch)) in batches {
-            let pushed = self.connections[&connection].push(&queue, &batch).await;
+            let pushed = self.connections[&connection].driver.push(&queue, &batch).await;
             for (place, answer) in places.into_iter().zip(pushed) {
                 answers[place] = Some(answer);
             }
@@ -173,8 +180,8 @@ impl QueueManager {
     pub async fn check(&self) -> Result<Vec<Finding>> {
         self.find(None)?;
         let mut findings = Vec::new();
-        for driver in self.connections.values() {
-            findings.extend(driver.check().await?);
+        for connection in self.connections.values() {
+            findings.extend(connection.driver.check().await?);
         }
         Ok(findings)
     }
@@ -185,20 +192,27 @@ impl QueueManager {
     /// The first driver's own; the others are closed as well.
     pub async fn close(&self) -> Result<()> {
         let mut result = Ok(());
-        for driver in self.connections.values() {
-            result = result.and(driver.close().await);
+        for connection in self.connections.values() {
+            result = result.and(connection.driver.close().await);
         }
         result
     }
 
     pub(crate) async fn send(&self, push: Push) -> Result<Pushed> {
-        let driver = self.find(push.connection.as_deref())?;
+        let connection = self.connected(push.connection.as_deref())?;
+        let driver = &connection.driver;
         let (queue, job) = push.prepare(&driver.capabilities())?;
-        let pushed = driver.push(&queue, &[job]).await.pop();
-        pushed.unwrap_or_else(|| unanswered(driver.name(), "push"))
+        #[cfg(feature = "worker")]
+        return connection.lanes.push(driver, queue, job).await;
+        #[cfg(not(feature = "worker"))]
+        only(driver.push(&queue, &[job]).await, driver, "push")
     }
 
     pub(crate) fn find(&self, name: Option<&str>) -> Result<&Arc<dyn Driver>> {
+        self.connected(name).map(|connection| &connection.driver)
+    }
+
+    fn connected(&self, name: Option<&str>) -> Result<&Connection> {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
@@ -211,7 +225,7 @@ impl QueueManager {
     }
 }
 
-/// Until something that can be run was taken, or nothing is left.
+/// Until something that can run was taken, or nothing is left.
 async fn take(
     driver: &Arc<dyn Driver>,
     subscription: &dyn Subscription,

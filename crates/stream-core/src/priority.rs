@@ -1,12 +1,12 @@
-//! The four priorities of a job.
+//! How urgent a job is beside others of its queue.
 
 use std::{fmt, str::FromStr};
 
-use crate::Error;
+use crate::*;
 
 /// How urgent a job is beside others of its queue.
 ///
-/// How strictly: see [`Capabilities::priorities`](crate::Capabilities::priorities).
+/// How strictly: see [`Capabilities::priorities`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Priority {
     /// Before all others.

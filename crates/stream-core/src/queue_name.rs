@@ -1,12 +1,12 @@
-//! A queue's name, legal on every store.
+//! A checked queue name, legal on every store.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Error, Result};
+use crate::*;
 
 /// A checked queue name: 1 to 48 of `A-Z a-z 0-9 _ -`.
 ///
-/// SQS allows 80: room for a prefix of 16 and our suffixes. Case counts.
+/// Case counts. SQS allows 80: room for a prefix of 16 and our suffixes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName(Arc<str>);
 
@@ -37,7 +37,7 @@ pub(crate) const fn is_queue_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        if !matches!(bytes[at], b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-') {
+        if !bytes[at].is_ascii_alphanumeric() && !matches!(bytes[at], b'_' | b'-') {
             return false;
         }
         at += 1;

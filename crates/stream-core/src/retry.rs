@@ -1,20 +1,10 @@
-//! What becomes of a job: pure decisions, no clock, no I/O.
+//! How a delivery ends: pure decisions.
 
-use crate::{Counts, Delivery, Envelope, JobError, LONGEST, Outcome, Verdict, limits::cut};
+use crate::*;
 
 /// Decides how a delivery ends; `attempt` counts from 1, `random` lies in 0..1.
 ///
 /// A failure is a retry while attempts are left, then a burial.
-///
-/// ```
-/// use stream_core::{Draft, JobError, Outcome, decide};
-///
-/// let envelope = Draft::named("resize", &7).max_attempts(2).into_job()?.envelope;
-/// let error = JobError::retry("disk full");
-/// assert!(matches!(decide(&envelope, 1, Err(&error), 0.5), Outcome::Retry { .. }));
-/// assert!(matches!(decide(&envelope, 2, Err(&error), 0.5), Outcome::Bury { .. }));
-/// # Ok::<(), stream_core::Error>(())
-/// ```
 pub fn decide(envelope: &Envelope, attempt: u32, result: Result<(), &JobError>, random: f64) -> Outcome {
     let Err(error) = result else { return Outcome::Done };
     let after = match error.verdict() {
@@ -29,13 +19,12 @@ pub fn decide(envelope: &Envelope, attempt: u32, result: Result<(), &JobError>, 
     }
 }
 
-/// Buries a job lost `max_lost` times or more: it may have killed its workers.
+/// Buries a job lost `max_lost` times: it may have killed its workers.
 pub fn too_often_lost(lost: u32, max_lost: u32) -> Option<Outcome> {
-    let error = || format!("lost {lost} times: its worker died or its lease ended");
-    (lost >= max_lost).then(|| bury(error()))
+    (lost >= max_lost).then(|| bury(format!("lost {lost} times: its worker died or its lease ended")))
 }
 
-/// The envelope of a delivery that may run; else how it ends.
+/// The envelope of what may run; else how it ends.
 pub(crate) fn runnable(
     delivery: &Delivery,
     counts: Counts,
@@ -59,7 +48,7 @@ pub(crate) fn bury(error: String) -> Outcome {
     Outcome::Bury { error: cut(error) }
 }
 
-/// A job without a handler waits long enough for a rolling deploy.
+/// It waits long enough for a rolling deploy.
 #[cfg(any(feature = "worker", test))]
 pub(crate) fn no_handler(envelope: &Envelope, attempt: u32, random: f64) -> Outcome {
     let wait = envelope.backoff.delay(attempt, random).max(std::time::Duration::from_secs(60));

@@ -1,20 +1,20 @@
 //! The bytes of an envelope: one MessagePack map with string keys, version 1.
 //!
-//! See `docs/envelope.md`. A default is left out, an unknown field kept as it came.
+//! See `docs/envelope.md`. A default is left out.
 
 use std::time::{Duration, SystemTime};
 
 use rmp::{Marker, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 
-use crate::{Backoff, Codec, Envelope, JobId, Priority};
+use crate::*;
 
 const VERSION: u64 = 1;
-/// Part of version 1: what a missing field means never changes.
+/// What a missing field means never changes.
 pub(crate) const MAX_ATTEMPTS_DEFAULT: u32 = 25;
 /// The head of the map counts to 65,535.
 const FIELDS_MAX: u32 = 1_000;
-/// So that hostile bytes cannot exhaust the stack.
+/// Hostile bytes must not exhaust the stack.
 const DEPTH_MAX: usize = 32;
 /// Bytes of the head of the map.
 const HEAD: usize = 3;
@@ -133,10 +133,10 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// Else the id, if it was read, and why these are no envelope.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, (Option<JobId>, String)> {
-    let mut reading = Reading { input: bytes, ..Reading::default() };
-    reading.envelope().map_err(|reason| (reading.id, reason))
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<Envelope, Undecodable> {
+    let mut reading = Reading { input: &bytes, ..Reading::default() };
+    let (read, id) = (reading.envelope(), reading.id);
+    read.map_err(|reason| Undecodable::new(bytes, id, reason))
 }
 
 #[derive(Default)]

@@ -19,7 +19,7 @@ use crate::{dialect::Pace, error::DRIVER, names::Names};
 pub struct DatabaseConfig {
     table: String,
     prefix: String,
-    schema: Option<String>,
+    pub(crate) schema: Option<String>,
     poll: Option<(Duration, Duration)>,
     pub(crate) pool_size: u32,
     pub(crate) notifications: Notifications,
@@ -31,7 +31,8 @@ pub struct DatabaseConfig {
 /// Whether waiting programs are woken by the database, where it can do that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notifications {
-    /// On PostgreSQL by `LISTEN` on one connection of its own, and `NOTIFY`.
+    /// On PostgreSQL by `LISTEN` on one connection of its own, and `NOTIFY`; on SQLite by asking every 20 ms
+    /// whether the file has changed.
     On,
     /// Waiting programs look at the store, more rarely the longer nothing comes.
     ///

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     DatabaseConfig,
+    completions::Completions,
     dialect::{Dialect, Pace},
     error::{self, At, Effect},
     fault::{Fault, Outcome},
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) config: DatabaseConfig,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) ended: Ended,
+    /// Deliveries that were ended in transactions of the program.
+    pub(crate) completions: Completions,
     listener: Listener,
     closed: AtomicBool,
 }
@@ -49,6 +52,7 @@ impl Connection {
             config,
             wakes: Arc::default(),
             ended: Ended::default(),
+            completions: Completions::default(),
             listener: Listener::default(),
             closed: AtomicBool::new(false),
         }
@@ -74,6 +78,17 @@ impl Connection {
         step: impl Fn() -> Step<'s, T> + Send,
     ) -> Result<T> {
         self.call(self.at(operation, Effect::Reads), step).await
+    }
+
+    /// Makes one step in a transaction of the program.
+    ///
+    /// Once and without a deadline: whoever began the transaction repeats it as a whole, and a step that is
+    /// given up half way would leave it in a state that nobody knows.
+    pub(crate) async fn within<T>(&self, operation: &'static str, step: Step<'_, T>) -> Result<T> {
+        // Nothing is changed before the commit, so a lost answer has changed nothing.
+        let at = self.at(operation, Effect::Reads);
+        self.ensure_open(at)?;
+        step.await.map_err(|failure| at.error(failure))
     }
 
     /// Repeats a step that others were in the way of; gives each try its deadline.

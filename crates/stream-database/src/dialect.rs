@@ -3,12 +3,14 @@
 //! Above the seam, shared by all: chunks, repetitions, deadlines, receipts, envelopes, the two counts as
 //! the contract names them, errors, waiting. Below it: SQL, connections, and what only that database does.
 
-use std::{any::Any, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use stream_core::{Depth, Finding, JobId, Pushed, RateLimit};
 
 use crate::{
+    DatabaseTransaction,
+    completions::Ticket,
     fault::Outcome,
     migration::Step,
     row::{Burial, Burials, Fenced, Key, Letter, Limited, Moved, NewRow, Next, PutBack, Row, Take},
@@ -43,9 +45,9 @@ use crate::{
 ///
 /// *Transactions of users.* Each statement stands in a function of its own that takes a connection, so
 /// that a push inside the caller's transaction is the same statement on the caller's connection. The
-/// typed calls for it find their dialect by `Any`.
+/// dialect makes [`DatabaseTransaction`] by `From` of its own kind, and finds the connection in it.
 #[async_trait]
-pub(crate) trait Dialect: Any + fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// A short name for errors, such as `postgres`.
     fn name(&self) -> &'static str;
 
@@ -73,6 +75,40 @@ pub(crate) trait Dialect: Any + fmt::Debug + Send + Sync + 'static {
     /// It is asked about the rows that `insert` answered false. None means that what was in the way has
     /// gone since; the caller inserts the row again.
     async fn find(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<Option<Pushed>>>;
+
+    /// As `insert`, in a transaction of the program; its commit tells all processes, this one among them.
+    ///
+    /// What fails is undone to a savepoint, so that the transaction can go on. `Config` before anything is
+    /// sent if it is of another database.
+    async fn insert_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<bool>>;
+
+    /// As `find`, in a transaction of the program, seeing what that has done.
+    async fn find_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<Option<Pushed>>>;
+
+    /// As `finish` for one delivery, in a transaction of the program, with a savepoint as `insert_in`.
+    ///
+    /// None if the delivery is over, else what `have_committed` can be asked by.
+    async fn finish_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        key: Key,
+    ) -> Outcome<Option<Ticket>>;
+
+    /// Of each ticket, whether its transaction was committed.
+    ///
+    /// It is asked when the row is gone: a database that cannot tell answers true.
+    async fn have_committed(&self, tickets: &[Ticket]) -> Outcome<Vec<bool>>;
 
     /// Takes up to `take.max_jobs` rows that are due, and leases them; what is locked is passed over.
     ///

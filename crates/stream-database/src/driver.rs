@@ -8,8 +8,15 @@ use stream_core::{
 };
 
 use crate::{
-    DatabaseConfig, DatabasePool, connection::Connection, dead_letters::DatabaseDeadLetters,
-    dialect::Dialect, migration, open, push, row::Key, settle, subscription::DatabaseSubscription,
+    DatabaseConfig, DatabasePool, DatabaseTransaction,
+    connection::Connection,
+    dead_letters::DatabaseDeadLetters,
+    dialect::Dialect,
+    migration, open,
+    push::{self, Way},
+    row::Key,
+    settle,
+    subscription::DatabaseSubscription,
 };
 
 /// Rows of one step of `clear`: short enough not to keep others waiting.
@@ -39,9 +46,11 @@ pub struct DatabaseDriver {
 }
 
 impl DatabaseDriver {
-    /// Makes a driver for the database at an address: `postgres://` or `postgresql://`.
+    /// Makes a driver for the database at an address: `postgres://`, `postgresql://`, `mysql://`, `mariadb://` or
+    /// `sqlite:`.
     ///
-    /// It connects when it is first used, so that a worker may start before its server.
+    /// It connects when it is first used, so that a worker may start before its server. A file of SQLite is made
+    /// then, unless the address names another `mode`.
     ///
     /// # Errors
     /// `Config` for an address that cannot be read, or of a database that this build leaves out.
@@ -82,6 +91,61 @@ impl DatabaseDriver {
     /// The migrations as SQL, for those who run such things by hand.
     pub fn migrations(&self) -> String {
         migration::script(self.connection.dialect.steps())
+    }
+
+    /// Stores jobs in a transaction of the program; answer *i* is for job *i*.
+    ///
+    /// They are there when it is committed, and never there if it is rolled back. The commit tells the workers
+    /// that wait. Delays run from this call. [`PushWithin`](crate::PushWithin) is the same for one job with the
+    /// options of a push.
+    ///
+    /// An error leaves the transaction as it was before the call, and what it did is still done when it is
+    /// committed. Each call is a savepoint: push many jobs at once, not each by a call.
+    ///
+    /// # Errors
+    /// `InvalidJob` and `Unsupported` as of any push; `Config` for a transaction of another database.
+    /// `Unavailable`: not stored; the connection was lost, or others were in the way: repeat the transaction.
+    /// There is no `OutcomeUnknown` before the commit.
+    ///
+    /// # Cancel safety
+    /// Not safe: roll the transaction back after a drop, since a statement may have failed unheard. No deadline
+    /// of the driver's own ends it.
+    pub async fn push_in<'t>(
+        &self,
+        transaction: impl Into<DatabaseTransaction<'t>>,
+        queue: &QueueName,
+        jobs: &[NewJob],
+    ) -> Vec<Result<Pushed>> {
+        let mut transaction = transaction.into();
+        push::push_in(&self.connection, &self.capabilities(), &mut transaction, queue, jobs).await
+    }
+
+    /// Ends a delivery as done in a transaction of the program, such as that of the job's handler.
+    ///
+    /// If it is committed, the job is over together with all that the transaction has written: a handler that
+    /// then returns `Ok` is answered as usual, and so is a [`ReservedJob`](stream_core::ReservedJob) that is
+    /// completed. If it is rolled back, the job is as it was: its lease runs, and it comes again unless it is
+    /// settled.
+    ///
+    /// While the transaction is open nobody else can take the job, whatever its lease. Any other outcome than
+    /// done after the commit is answered `LeaseLost`: there is no job any more that could be tried again.
+    ///
+    /// Take the delivery from the handler's context at this moment, and settle through this driver or a clone
+    /// of it: another driver takes a job that is gone for lost.
+    ///
+    /// # Errors
+    /// `LeaseLost`: the delivery is over; roll back, since somebody else may be at the job. `Config` for a
+    /// transaction of another database. `Unavailable`: nothing was changed, repeat the transaction.
+    ///
+    /// # Cancel safety
+    /// As [`push_in`](Self::push_in): roll the transaction back.
+    pub async fn complete_in<'t>(
+        &self,
+        transaction: impl Into<DatabaseTransaction<'t>>,
+        queue: &QueueName,
+        delivery: &Delivery,
+    ) -> Result<()> {
+        settle::complete_in(&self.connection, &mut transaction.into(), queue, delivery).await
     }
 
     fn of(dialect: Arc<dyn Dialect>, config: DatabaseConfig) -> Self {
@@ -129,7 +193,7 @@ impl Driver for DatabaseDriver {
     }
 
     async fn push(&self, queue: &QueueName, jobs: &[NewJob]) -> Vec<Result<Pushed>> {
-        push::push(&self.connection, queue, jobs).await
+        push::push(&self.connection, Way::Own, queue, jobs).await
     }
 
     async fn subscribe(&self, queues: &[QueueName]) -> Result<Box<dyn Subscription>> {

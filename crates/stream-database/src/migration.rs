@@ -9,7 +9,7 @@ use crate::names::Names;
 pub(crate) struct Written {
     /// What it does, for people.
     pub(crate) name: &'static str,
-    /// Statements, each ended by a `;` at the end of a line.
+    /// Statements, each ended by a `;` at the end of a line, but for those between `$body$` and `$body$`.
     pub(crate) sql: &'static str,
 }
 
@@ -49,7 +49,21 @@ pub(crate) fn script(steps: &[Step]) -> String {
 }
 
 fn statements(sql: &str) -> Vec<Arc<str>> {
-    // No statement of ours has a `;` at the end of a line inside it.
-    let parts = sql.split_terminator(";\n").map(|part| part.trim().trim_end_matches(';'));
-    parts.filter(|part| !part.is_empty()).map(Arc::from).collect()
+    let (mut statements, mut statement, mut is_in_body) = (Vec::new(), String::new(), false);
+    for line in sql.lines() {
+        // A function of ours has its body between two of these, and each on a line of its own.
+        is_in_body ^= line.contains("$body$");
+        statement.push_str(line);
+        match line.strip_suffix(';') {
+            Some(_) if !is_in_body => {
+                statement.pop();
+                statements.push(Arc::from(statement.trim()));
+                statement.clear();
+            }
+            _ => statement.push('\n'),
+        }
+    }
+    let rest = statement.trim();
+    statements.extend((!rest.is_empty()).then(|| Arc::from(rest)));
+    statements
 }

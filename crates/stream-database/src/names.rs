@@ -14,6 +14,26 @@ const LONGEST_SUFFIX: &str = "_available_unique";
 pub(crate) struct Names {
     schema: Option<String>,
     table: String,
+    quote: Quote,
+}
+
+/// What a database puts around names.
+#[cfg_attr(not(feature = "mysql"), allow(dead_code))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quote {
+    /// As the standard has it.
+    Double,
+    /// As MySQL has it, where double quotes may stand around strings.
+    Backtick,
+}
+
+impl Quote {
+    fn mark(self) -> char {
+        match self {
+            Self::Double => '"',
+            Self::Backtick => '`',
+        }
+    }
 }
 
 impl Names {
@@ -24,7 +44,13 @@ impl Names {
         }
         let table = format!("{prefix}{table}");
         checked("table name with its prefix", &table, NAME_BYTES_MAX - LONGEST_SUFFIX.len())?;
-        Ok(Self { schema: schema.map(str::to_owned), table })
+        Ok(Self { schema: schema.map(str::to_owned), table, quote: Quote::Double })
+    }
+
+    /// The same names for a database that quotes in another way.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn quoted_by(&self, quote: Quote) -> Self {
+        Self { quote, ..self.clone() }
     }
 
     /// The table of jobs with its schema, without quotes: for messages and names of channels and locks.
@@ -37,25 +63,31 @@ impl Names {
 
     /// Puts the names into SQL and takes the comments out.
     ///
-    /// `{jobs}`, `{dead}`, `{limits}` and `{versions}` are the four tables, with their schema. `{name}` is
+    /// `{jobs}`, `{dead}`, `{limits}`, `{versions}` and `{done}` are the tables, with their schema. `{name}` is
     /// the bare name of the table of jobs, for the names of indexes: write it inside quotes, such as
-    /// `"{name}_fetch"`. A comment is a line that begins with `--`.
+    /// `"{name}_fetch"`. `{+reserve}` is the function of that name, with its schema. A comment is a line that begins with `--`.
     pub(crate) fn render(&self, sql: &str) -> Arc<str> {
         let kept: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
         let table = |suffix: &str| self.quoted(suffix);
-        let sql = kept.join("\n");
+        let mut sql = kept.join("\n");
+        while let Some((before, rest)) = sql.split_once("{+") {
+            let Some((name, after)) = rest.split_once('}') else { break };
+            sql = format!("{before}{}{after}", table(&format!("_{name}")));
+        }
         sql.replace("{jobs}", &table(""))
             .replace("{dead}", &table("_dead"))
             .replace("{limits}", &table("_limits"))
             .replace("{versions}", &table("_versions"))
+            .replace("{done}", &table("_done"))
             .replace("{name}", &self.table)
             .trim()
             .into()
     }
 
     fn quoted(&self, suffix: &str) -> String {
-        let table = format!("\"{}{suffix}\"", self.table);
-        self.schema.as_ref().map_or(table.clone(), |schema| format!("\"{schema}\".{table}"))
+        let mark = self.quote.mark();
+        let table = format!("{mark}{}{suffix}{mark}", self.table);
+        self.schema.as_ref().map_or(table.clone(), |schema| format!("{mark}{schema}{mark}.{table}"))
     }
 }
 

@@ -1,27 +1,38 @@
 //! PostgreSQL: one statement for each step, woken by `LISTEN` and `NOTIFY`.
 
 mod bell;
+mod connect;
 mod dead;
 mod faults;
 mod jobs;
 mod limits;
-mod pool;
+mod marks;
 mod schema;
 mod statements;
+mod turns;
+mod within;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool, Postgres as Pg};
 use stream_core::{Depth, Finding, Pushed, RateLimit, Result};
+use tokio::time::Instant;
 
-use self::{bell::Bell, statements::Statements};
+use self::{
+    bell::Bell,
+    jobs::Taken,
+    marks::{Levels, Marks},
+    statements::Statements,
+};
 use crate::{
-    DatabaseConfig, Notifications,
+    DatabaseConfig, DatabaseTransaction, Notifications,
+    completions::Ticket,
     dialect::{Dialect, Limits, Pace},
     fault::{Failure, Outcome},
     migration::Step,
     names::Names,
+    pool::Pool,
     row::{Burial, Burials, Fenced, Key, Letter, Limited, Moved, NewRow, Next, PutBack, Row, Take},
     wakes::Wakes,
 };
@@ -37,37 +48,48 @@ const POLL: Duration = Duration::from_millis(25);
 
 /// A database of PostgreSQL.
 pub(crate) struct Postgres {
-    pool: PgPool,
-    owns_pool: bool,
+    pool: Arc<Pool<Pg>>,
     config: DatabaseConfig,
     /// Of the table of jobs, for locks.
     plain_name: String,
     sql: Statements,
     steps: Vec<Step>,
     bell: Bell,
+    marks: Marks,
 }
 
 impl Postgres {
     /// The database at an address; it connects when it is first used.
     pub(crate) fn connect(url: &str, names: &Names, config: &DatabaseConfig) -> Result<Self> {
-        Ok(Self::new(pool::at(url, config)?, true, names, config))
+        let options = connect::options(url)?;
+        Ok(Self::new(Pool::own(options, None, config, faults::connecting), names, config))
     }
 
     /// The database of a pool that the program has.
     pub(crate) fn of(pool: PgPool, names: &Names, config: &DatabaseConfig) -> Self {
-        Self::new(pool, false, names, config)
+        Self::new(Pool::programs(pool, faults::connecting), names, config)
     }
 
-    fn new(pool: PgPool, owns_pool: bool, names: &Names, config: &DatabaseConfig) -> Self {
+    fn new(pool: Pool<Pg>, names: &Names, config: &DatabaseConfig) -> Self {
+        let pool = Arc::new(pool);
         Self {
-            bell: Bell::new(pool.clone(), &names.plain(), config.notifications),
+            bell: Bell::new(Arc::clone(&pool), &names.plain(), config.notifications),
             pool,
-            owns_pool,
             config: config.clone(),
             plain_name: names.plain(),
             sql: Statements::of(names),
             steps: schema::steps(names),
+            marks: Marks::default(),
         }
+    }
+}
+
+impl Postgres {
+    async fn take(&self, queue: &str, take: Take, from: Option<Levels>) -> Outcome<Vec<Taken>> {
+        let step = async |connection: &mut PgConnection| {
+            jobs::reserve(connection, &self.sql, queue, take, from).await
+        };
+        self.pool.with(step).await
     }
 }
 
@@ -101,81 +123,150 @@ impl Dialect for Postgres {
 
     async fn insert(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<bool>> {
         let told = self.bell.begin(queue);
-        jobs::insert(&mut *self.connection().await?, &self.sql, queue, rows, told.channel()).await
+        self.pool
+            .with(async |connection| jobs::insert(connection, &self.sql, queue, rows, told.channel()).await)
+            .await
     }
 
     async fn find(&self, queue: &str, rows: &[NewRow<'_>]) -> Outcome<Vec<Option<Pushed>>> {
-        jobs::find(&mut *self.connection().await?, &self.sql, queue, rows).await
+        self.pool.with(async |connection| jobs::find(connection, &self.sql, queue, rows).await).await
     }
 
-    async fn reserve(&self, queue: &str, take: Take) -> Outcome<Vec<Row>> {
-        jobs::reserve(&mut *self.connection().await?, &self.sql, queue, take).await
+    async fn reserve(&self, queue: &str, mut take: Take) -> Outcome<Vec<Row>> {
+        let mut taken = Vec::new();
+        if let Some(from) = self.marks.of(queue) {
+            taken = self.take(queue, take, Some(from)).await?;
+            if taken.len() == take.max_jobs {
+                self.marks.advance(queue, jobs::latest(&taken));
+                return Ok(jobs::ordered(taken));
+            }
+            self.marks.forget(queue);
+            take.max_jobs -= taken.len();
+        }
+        let begun = Instant::now();
+        match self.take(queue, take, None).await {
+            Ok(more) => {
+                if more.len() == take.max_jobs {
+                    self.marks.begin(queue, jobs::latest(&more), begun.elapsed());
+                }
+                taken.extend(more);
+            }
+            // What was taken wins.
+            Err(failure) if taken.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
+        Ok(jobs::ordered(taken))
     }
 
     async fn reserve_limited(&self, queue: &str, take: Take, limit: RateLimit) -> Outcome<Limited> {
-        limits::reserve(&mut *self.connection().await?, &self.sql, queue, take, limit).await
+        self.pool
+            .with(async |connection| limits::reserve(connection, &self.sql, queue, take, limit).await)
+            .await
     }
 
     async fn probe(&self, queues: &[&str]) -> Outcome<Vec<Next>> {
-        jobs::probe(&mut *self.connection().await?, &self.sql, queues).await
+        self.pool.with(async |connection| jobs::probe(connection, &self.sql, queues).await).await
+    }
+
+    async fn insert_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<bool>> {
+        within::insert(transaction, &self.sql, queue, rows, self.bell.channel()).await
+    }
+
+    async fn find_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        rows: &[NewRow<'_>],
+    ) -> Outcome<Vec<Option<Pushed>>> {
+        within::find(transaction, &self.sql, queue, rows).await
+    }
+
+    async fn finish_in(
+        &self,
+        transaction: &mut DatabaseTransaction<'_>,
+        queue: &str,
+        key: Key,
+    ) -> Outcome<Option<Ticket>> {
+        within::finish(transaction, &self.sql, queue, key).await
+    }
+
+    async fn have_committed(&self, tickets: &[Ticket]) -> Outcome<Vec<bool>> {
+        self.pool.with(async |connection| within::have_committed(connection, &self.sql, tickets).await).await
     }
 
     async fn finish(&self, queue: &str, keys: &[Key]) -> Outcome<Vec<Fenced>> {
-        jobs::finish(&mut *self.connection().await?, &self.sql, queue, keys).await
+        self.pool.with(async |connection| jobs::finish(connection, &self.sql, queue, keys).await).await
     }
 
     async fn put_back(&self, queue: &str, rows: &[PutBack<'_>]) -> Outcome<Vec<Fenced>> {
         let told = self.bell.begin(queue);
-        jobs::put_back(&mut *self.connection().await?, &self.sql, queue, rows, told.channel()).await
+        self.pool
+            .with(async |connection| jobs::put_back(connection, &self.sql, queue, rows, told.channel()).await)
+            .await
     }
 
     async fn bury(&self, queue: &str, burials: &[Burial<'_>]) -> Outcome<Vec<Fenced>> {
-        dead::bury(&mut *self.connection().await?, &self.sql, queue, burials).await
+        self.pool.with(async |connection| dead::bury(connection, &self.sql, queue, burials).await).await
     }
 
     async fn extend(&self, queue: &str, keys: &[Key], lease: Duration) -> Outcome<Vec<Fenced>> {
-        jobs::extend(&mut *self.connection().await?, &self.sql, queue, keys, lease).await
+        self.pool.with(async |connection| jobs::extend(connection, &self.sql, queue, keys, lease).await).await
     }
 
     async fn depth(&self, queue: &str) -> Outcome<Depth> {
-        jobs::depth(&mut *self.connection().await?, &self.sql, queue).await
+        self.pool.with(async |connection| jobs::depth(connection, &self.sql, queue).await).await
     }
 
     async fn clear(&self, queue: &str, max: usize) -> Outcome<u64> {
-        jobs::clear(&mut *self.connection().await?, &self.sql, queue, max).await
+        self.pool.with(async |connection| jobs::clear(connection, &self.sql, queue, max).await).await
     }
 
     async fn letters(&self, queue: &str, after: i64, limit: usize) -> Outcome<Vec<Letter>> {
-        dead::letters(&mut *self.connection().await?, &self.sql, queue, after, limit).await
+        self.pool
+            .with(async |connection| dead::letters(connection, &self.sql, queue, after, limit).await)
+            .await
     }
 
     async fn last_burial(&self, queue: &str) -> Outcome<Option<i64>> {
-        dead::last_burial(&mut *self.connection().await?, &self.sql, queue).await
+        self.pool.with(async |connection| dead::last_burial(connection, &self.sql, queue).await).await
     }
 
     async fn revive(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
         let told = self.bell.begin(queue);
-        dead::revive(&mut *self.connection().await?, &self.sql, queue, burials, told.channel()).await
+        self.pool
+            .with(async |connection| {
+                dead::revive(connection, &self.sql, queue, burials, told.channel()).await
+            })
+            .await
     }
 
     async fn remove(&self, queue: &str, burials: Burials) -> Outcome<Moved> {
-        dead::remove(&mut *self.connection().await?, &self.sql, queue, burials).await
+        self.pool.with(async |connection| dead::remove(connection, &self.sql, queue, burials).await).await
     }
 
     async fn count_letters(&self, queue: &str) -> Outcome<u64> {
-        dead::count(&mut *self.connection().await?, &self.sql, queue).await
+        self.pool.with(async |connection| dead::count(connection, &self.sql, queue).await).await
     }
 
     async fn version(&self) -> Outcome<u32> {
-        schema::version(&mut *self.connection().await?, &self.sql).await
+        self.pool.with(async |connection| schema::version(connection, &self.sql).await).await
     }
 
     async fn migrate(&self) -> Outcome<u32> {
-        schema::migrate(&mut *self.connection().await?, &self.sql, &self.plain_name, &self.steps).await
+        self.pool
+            .with(async |connection| {
+                schema::migrate(connection, &self.sql, &self.plain_name, &self.steps).await
+            })
+            .await
     }
 
     async fn inspect(&self) -> Outcome<Vec<Finding>> {
-        schema::inspect(&mut *self.connection().await?, &self.sql).await
+        self.pool.with(async |connection| schema::inspect(connection, &self.sql).await).await
     }
 
     async fn listen(&self, wakes: &Wakes) -> Failure {
@@ -183,8 +274,6 @@ impl Dialect for Postgres {
     }
 
     async fn close(&self) {
-        if self.owns_pool {
-            pool::close(&self.pool).await;
-        }
+        self.pool.close().await;
     }
 }

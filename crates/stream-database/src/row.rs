@@ -109,11 +109,13 @@ pub(crate) enum Fenced {
     /// The token is not in the row, or the row is gone; nothing was changed.
     Over,
     /// Another transaction holds the row; nothing was changed. Only `extend` answers so.
+    #[allow(dead_code, reason = "not every database locks rows")]
     Locked,
 }
 
 impl Fenced {
     /// One answer for each of `count` items, from the places (from 1) of those that were changed.
+    #[allow(dead_code, reason = "not every database answers with places")]
     pub(crate) fn applied(count: usize, places: impl IntoIterator<Item = i64>) -> Vec<Self> {
         let mut answers = vec![Self::Over; count];
         for place in places {

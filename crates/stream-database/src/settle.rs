@@ -6,6 +6,8 @@ use stream_core::{Delivery, ErrorKind, Outcome, QueueName, Result, Settlement};
 use tokio::join;
 
 use crate::{
+    DatabaseTransaction,
+    completions::Ticket,
     connection::{Connection, Step},
     dialect::Dialect,
     error::{At, Effect},
@@ -43,7 +45,10 @@ pub(crate) async fn settle(
     if put_back.iter().any(|(_, answer)| matches!(answer, Ok(Fenced::Applied))) {
         connection.wakes.queue(name);
     }
-    let answers: HashMap<usize, Result<Fenced>> = [done, put_back, buried].into_iter().flatten().collect();
+    let mut answers: HashMap<usize, Result<Fenced>> =
+        [done, put_back, buried].into_iter().flatten().collect();
+    let ended = ended_elsewhere(connection, at, &sorted.done, &mut answers).await;
+    ended.into_iter().for_each(|key| connection.completions.forget(key));
     connection.ended.note(firsts.iter().filter(|(place, _)| answers[place].is_ok()).map(|it| it.1));
     answered(at, &answers, &first_of, Repeated::IsOver)
 }
@@ -60,10 +65,55 @@ pub(crate) async fn extend(
     let answers = in_chunks(connection, at, queue.as_str(), &firsts, move |dialect, queue, keys| {
         dialect.extend(queue, keys, lease)
     });
-    let answers: HashMap<usize, Result<Fenced>> = answers.await.into_iter().collect();
+    let mut answers: HashMap<usize, Result<Fenced>> = answers.await.into_iter().collect();
+    ended_elsewhere(connection, at, &firsts, &mut answers).await;
     let is_over = |place: &usize| matches!(answers[place], Ok(Fenced::Over));
     connection.ended.note(firsts.iter().filter(|(place, _)| is_over(place)).map(|it| it.1));
     answered(at, &answers, &first_of, Repeated::IsTheSame)
+}
+
+/// Ends a delivery in a transaction of the program.
+pub(crate) async fn complete_in(
+    connection: &Connection,
+    transaction: &mut DatabaseTransaction<'_>,
+    queue: &QueueName,
+    delivery: &Delivery,
+) -> Result<()> {
+    let at = connection.at("complete", Effect::Reads);
+    let key = Key::of(delivery).ok_or_else(|| at.lease_lost())?;
+    let finish = connection.dialect.finish_in(transaction, queue.as_str(), key);
+    let ticket = connection.within(at.operation, finish).await?;
+    connection.completions.note(key, ticket.ok_or_else(|| at.lease_lost())?);
+    Ok(())
+}
+
+/// Changes the answer for deliveries whose rows are gone because a transaction of the program was committed:
+/// they are not over for those who ask, who are to hear that all is well. Says which these are.
+async fn ended_elsewhere(
+    connection: &Connection,
+    at: At,
+    asked: &[(usize, Key)],
+    answers: &mut HashMap<usize, Result<Fenced>>,
+) -> Vec<Key> {
+    let over = asked.iter().filter(|(place, _)| matches!(answers[place], Ok(Fenced::Over)));
+    let over: HashMap<Key, usize> = over.map(|&(place, key)| (key, place)).collect();
+    let noted = connection.completions.of(over.keys().copied());
+    let mut ended = Vec::new();
+    for chunk in noted.chunks(connection.dialect.limits().rows) {
+        let tickets: Vec<Ticket> = chunk.iter().map(|(_, ticket)| *ticket).collect();
+        let dialect = &connection.dialect;
+        let committed = connection.read(at.operation, || dialect.have_committed(&tickets)).await;
+        for (nth, (key, _)) in chunk.iter().enumerate() {
+            let answer = match &committed {
+                Err(error) => Err(error.clone()),
+                Ok(committed) if committed[nth] => Ok(Fenced::Applied),
+                Ok(_) => continue,
+            };
+            ended.extend(answer.is_ok().then_some(*key));
+            answers.insert(over[key], answer);
+        }
+    }
+    ended
 }
 
 /// The keys that come for the first time with their places, and for each item the place of its first.

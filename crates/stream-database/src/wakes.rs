@@ -42,6 +42,12 @@ impl Wakes {
         waiting.iter().filter_map(Weak::upgrade).for_each(|seat| seat.wake(queue));
     }
 
+    /// The queues at which somebody has a place.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn queues(&self) -> Vec<String> {
+        locked(&self.seats).keys().cloned().collect()
+    }
+
     /// Wakes everybody, at every queue.
     pub(crate) fn all(&self) {
         let seats = locked(&self.seats).clone();

@@ -17,7 +17,8 @@ use injector::{Injector, Mode};
 ///
 /// A fault strikes a call either before the inner call (`Unavailable`: certainly not applied) or after
 /// it (`OutcomeUnknown`: applied, the answer is lost). A batch fails as a whole; where the inner driver
-/// refused an item, that answer stays. `close` and what answers without I/O never fail.
+/// refused an item, that answer stays. `close` and what answers without I/O never fail. Calls may be made
+/// slow as well, so that they can be dropped before and after the inner call.
 ///
 /// A test keeps a clone as its handle and gives another to the code under test. While the test panics
 /// the handle prints its seed.
@@ -111,12 +112,12 @@ impl Driver for Faulty {
     }
 
     async fn push(&self, queue: &QueueName, jobs: &[NewJob]) -> Vec<Result<Pushed>> {
-        self.injector.batch(Operation::Push, jobs.len(), self.driver.push(queue, jobs)).await
+        self.injector.batch(Operation::Push, Some(queue), jobs.len(), self.driver.push(queue, jobs)).await
     }
 
     async fn subscribe(&self, queues: &[QueueName]) -> Result<Box<dyn Subscription>> {
         // Nobody can hold a place whose answer was lost: it is dropped, so nothing was applied.
-        let inner = match self.injector.draw(Operation::Subscribe) {
+        let inner = match self.injector.draw(Operation::Subscribe, None) {
             None => self.driver.subscribe(queues).await?,
             Some(Side::Before) => return Err(self.injector.unavailable(Operation::Subscribe)),
             Some(Side::After) => {
@@ -129,12 +130,12 @@ impl Driver for Faulty {
 
     async fn settle(&self, queue: &QueueName, settlements: &[Settlement<'_>]) -> Vec<Result<()>> {
         let call = self.driver.settle(queue, settlements);
-        self.injector.batch(Operation::Settle, settlements.len(), call).await
+        self.injector.batch(Operation::Settle, Some(queue), settlements.len(), call).await
     }
 
     async fn extend(&self, queue: &QueueName, deliveries: &[&Delivery], lease: Duration) -> Vec<Result<()>> {
         let call = self.driver.extend(queue, deliveries, lease);
-        self.injector.batch(Operation::Extend, deliveries.len(), call).await
+        self.injector.batch(Operation::Extend, Some(queue), deliveries.len(), call).await
     }
 
     fn is_current(&self, delivery: &Delivery) -> bool {
@@ -142,15 +143,15 @@ impl Driver for Faulty {
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth> {
-        self.injector.read(Operation::Depth, self.driver.depth(queue)).await
+        self.injector.read(Operation::Depth, Some(queue), self.driver.depth(queue)).await
     }
 
     async fn clear(&self, queue: &QueueName) -> Result<Cleared> {
-        self.injector.write(Operation::Clear, self.driver.clear(queue)).await
+        self.injector.write(Operation::Clear, Some(queue), self.driver.clear(queue)).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>> {
-        self.injector.read(Operation::Check, self.driver.check()).await
+        self.injector.read(Operation::Check, None, self.driver.check()).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -172,7 +173,8 @@ struct FaultySubscription {
 #[deny(clippy::missing_trait_methods)]
 impl Subscription for FaultySubscription {
     async fn ready(&self, wait: Duration) -> Result<Vec<QueueName>> {
-        match self.injector.draw(Operation::Ready) {
+        self.injector.slow().await;
+        match self.injector.draw(Operation::Ready, None) {
             None => self.inner.ready(wait).await,
             Some(Side::Before) => Err(self.injector.unavailable(Operation::Ready)),
             // It takes nothing, so that no wake can be lost: the inner call is not even made.
@@ -181,7 +183,7 @@ impl Subscription for FaultySubscription {
     }
 
     async fn reserve(&self, queue: &QueueName, request: Reserve) -> Result<Vec<Delivery>> {
-        self.injector.write(Operation::Reserve, self.inner.reserve(queue, request)).await
+        self.injector.write(Operation::Reserve, Some(queue), self.inner.reserve(queue, request)).await
     }
 
     async fn close(self: Box<Self>) -> Result<()> {
@@ -211,26 +213,26 @@ impl DeadLetterStore for FaultyDeadLetters {
         after: Option<&DeadLetterId>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>> {
-        self.injector.read(Operation::DeadLetters, self.inner()?.list(queue, after, limit)).await
+        self.injector.read(Operation::DeadLetters, Some(queue), self.inner()?.list(queue, after, limit)).await
     }
 
     async fn retry(&self, queue: &QueueName, id: &DeadLetterId) -> Result<bool> {
-        self.injector.write(Operation::DeadLetters, self.inner()?.retry(queue, id)).await
+        self.injector.write(Operation::DeadLetters, Some(queue), self.inner()?.retry(queue, id)).await
     }
 
     async fn retry_all(&self, queue: &QueueName) -> Result<u64> {
-        self.injector.write(Operation::DeadLetters, self.inner()?.retry_all(queue)).await
+        self.injector.write(Operation::DeadLetters, Some(queue), self.inner()?.retry_all(queue)).await
     }
 
     async fn remove(&self, queue: &QueueName, id: &DeadLetterId) -> Result<bool> {
-        self.injector.write(Operation::DeadLetters, self.inner()?.remove(queue, id)).await
+        self.injector.write(Operation::DeadLetters, Some(queue), self.inner()?.remove(queue, id)).await
     }
 
     async fn clear(&self, queue: &QueueName) -> Result<u64> {
-        self.injector.write(Operation::DeadLetters, self.inner()?.clear(queue)).await
+        self.injector.write(Operation::DeadLetters, Some(queue), self.inner()?.clear(queue)).await
     }
 
     async fn count(&self, queue: &QueueName) -> Result<u64> {
-        self.injector.read(Operation::DeadLetters, self.inner()?.count(queue)).await
+        self.injector.read(Operation::DeadLetters, Some(queue), self.inner()?.count(queue)).await
     }
 }

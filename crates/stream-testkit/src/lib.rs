@@ -33,6 +33,7 @@ pub mod cases;
 pub mod crash;
 pub mod faulty;
 pub mod ledger;
+pub mod limited;
 pub mod proxy;
 mod random;
 pub mod recording;
@@ -43,5 +44,5 @@ pub mod stage;
 pub use stream_core::async_trait;
 
 pub use backend::{Backend, service_url};
-pub use report::{Skip, run_case};
+pub use report::{Skip, run_case, soak_is_run};
 pub use stage::Stage;

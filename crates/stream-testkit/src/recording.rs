@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
 use stream_core::{
     Capabilities, Cleared, DeadLetterStore, Delivery, Depth, Driver, Finding, Job, NewJob, Pushed, QueueName,
     Result, Settlement, Subscription, async_trait,
@@ -26,7 +27,7 @@ pub use found::Found;
 /// ```
 /// # use std::{sync::Arc, time::Duration};
 /// # use serde::{Deserialize, Serialize};
-/// # use stream_core::{Driver, Job, QueueManager, Result};
+/// # use stream_core::{Draft, Driver, Job, QueueManager, Result};
 /// # #[derive(Debug, Serialize, Deserialize)] struct Welcome { user: u64 }
 /// # impl Job for Welcome { const NAME: &'static str = "welcome"; }
 /// use stream_testkit::recording::Recording;
@@ -40,6 +41,11 @@ pub use found::Found;
 /// let welcome = pushes.of::<Welcome>().on_queue("emails").delayed_by(Duration::from_secs(60)).one();
 /// assert_eq!(welcome.user, 7);
 /// pushes.of::<Welcome>().matching(|job| job.user == 8).none();
+///
+/// let resize = Draft::named("resize", &("cat.png", 640)).group("cats").header("tenant", "7");
+/// queue.push(resize).await?;
+/// let (file, _) = pushes.named::<(String, u32)>("resize").in_group("cats").with_header("tenant", "7").one();
+/// assert_eq!(file, "cat.png");
 /// # Ok(())
 /// # }
 /// ```
@@ -66,13 +72,31 @@ impl Recording {
     ///
     /// # Panics
     /// If the payload of a job of this name is no `J`.
+    #[track_caller]
     pub fn of<J: Job>(&self) -> Found<J> {
-        let of_this_name = |stored: &&Stored| stored.job.envelope.name == J::NAME;
-        let typed = |stored: &Stored| {
-            let job = stored.job.envelope.decode();
-            (stored.clone(), job.unwrap_or_else(|error| panic!("a pushed job cannot be read: {error}")))
-        };
-        Found::new(J::NAME, self.lock().iter().filter(of_this_name).map(typed).collect())
+        self.named(J::NAME)
+    }
+
+    /// The jobs that were pushed by this name, such as [`Draft::named`](stream_core::Draft::named), as
+    /// what their payload is.
+    ///
+    /// # Panics
+    /// If the payload of a job of this name is no `T`.
+    #[track_caller]
+    pub fn named<T: DeserializeOwned>(&self, name: &str) -> Found<T> {
+        let found = self.stored_as(name).into_iter();
+        let typed = found.map(|stored| match stored.job.envelope.decode() {
+            Ok(job) => (stored, job),
+            Err(error) => panic!("a pushed job cannot be read: {error}"),
+        });
+        Found::new(name, typed.collect())
+    }
+
+    /// The jobs that were pushed by this name, such as [`Draft::raw`](stream_core::Draft::raw), as the
+    /// bytes of their payload.
+    pub fn raw(&self, name: &str) -> Found<Vec<u8>> {
+        let found = self.stored_as(name).into_iter();
+        Found::new(name, found.map(|stored| (stored.clone(), stored.job.envelope.payload)).collect())
     }
 
     /// How many jobs of any type were stored.
@@ -83,6 +107,10 @@ impl Recording {
     /// Forgets what was pushed so far; the jobs stay in their queues.
     pub fn forget(&self) {
         self.lock().clear();
+    }
+
+    fn stored_as(&self, name: &str) -> Vec<Stored> {
+        self.lock().iter().filter(|stored| stored.job.envelope.name == name).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Stored>> {

@@ -1,6 +1,6 @@
 //! Runs one case, and counts honestly: passed, failed, or skipped with a reason.
 
-use std::{env, fs::OpenOptions, future::Future, io::Write, sync::Arc, time::Duration};
+use std::{env, fs::OpenOptions, future::Future, io::Write, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{Backend, Stage};
 
@@ -33,6 +33,20 @@ impl Skip {
     }
 }
 
+/// Whether the soak tier is run, which takes many minutes; if not, `case` is reported as skipped.
+///
+/// `cargo xtask test-drivers --tier soak` sets `STREAM_TEST_SOAK` for the tests of modules named `soak`.
+///
+/// # Panics
+/// As [`Skip::report`].
+pub fn soak_is_run(case: &str) -> bool {
+    let is_run = env::var("STREAM_TEST_SOAK").is_ok_and(|value| value == "1");
+    if !is_run {
+        Skip::because("it takes minutes: run `cargo xtask test-drivers --tier soak`").report(case);
+    }
+    is_run
+}
+
 /// A case that takes longer hangs.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,6 +62,18 @@ where
     S: Future<Output = Result<B, Skip>>,
     C: Future<Output = ()>,
 {
+    let setup = async { setup().await.map(|backend| Arc::new(backend) as Arc<dyn Backend>) };
+    run_boxed(name, Box::pin(setup), Box::new(move |stage| Box::pin(case(stage))));
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// As `run_case`, but compiled once: what is compiled for each of a thousand tests is to be little.
+fn run_boxed<'a>(
+    name: &str,
+    setup: Boxed<'a, Result<Arc<dyn Backend>, Skip>>,
+    case: Box<dyn FnOnce(Stage) -> Boxed<'a, ()> + 'a>,
+) {
     let name = name.split_once("::").map_or(name, |(_crate, path)| path);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -55,8 +81,8 @@ where
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let backend = match setup().await {
-            Ok(backend) => Arc::new(backend),
+        let backend = match setup.await {
+            Ok(backend) => backend,
             Err(skip) => return skip.report(name),
         };
         let stage = Stage::new(backend).await;

@@ -77,6 +77,16 @@ impl PrivateServer {
         self.obey("kill");
     }
 
+    /// Ends one of its processes, such as a master of a cluster; the others go on.
+    pub fn kill_process(&mut self, process: &str) {
+        self.obey(&format!("kill {process}"));
+    }
+
+    /// Starts one of its processes again on its data, and waits until the whole server answers.
+    pub fn restart_process(&mut self, process: &str) {
+        self.obey(&format!("restart {process}"));
+    }
+
     /// Freezes it: connections stay open, nothing is answered.
     pub fn pause(&mut self) {
         self.obey("pause");

@@ -98,6 +98,10 @@ fn each_alone(workspace: &Workspace) -> Result<()> {
         if package.features.contains_key("default") {
             run(workspace, alone(package, &["--no-default-features"]))?;
         }
+        // Such as the databases of one driver, each of which has to compile without the others.
+        for feature in package.features.keys().filter(|feature| *feature != "default") {
+            run(workspace, alone(package, &["--no-default-features", "--features", feature]))?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ pub(crate) struct Driver {
     pub(crate) services: &'static [&'static str],
     pub(crate) standing: Standing,
     pub(crate) part: Part,
+    /// How many conformance cases run at once; as many as there are processors unless set.
+    pub(crate) cases_at_once: Option<usize>,
 }
 
 /// Which tests of its package a row stands for.
@@ -40,7 +42,9 @@ impl Driver {
 
     /// Whether this row is meant by a name: its own, or that of the row for the rest of its package.
     fn is_named(&self, name: &str) -> bool {
-        let is_rest = |other: &Driver| other.part == Part::Rest && other.package == self.package;
+        let is_rest = |other: &Driver| {
+            other.part == Part::Rest && other.package == self.package && other.standing == Standing::Main
+        };
         // An extra is named by itself alone: it needs a server that few have.
         let is_main = self.standing == Standing::Main;
         self.name == name || is_main && DRIVERS.iter().any(|other| other.name == name && is_rest(other))
@@ -74,7 +78,7 @@ pub(crate) enum Extras {
 }
 
 const fn alone(name: &'static str, package: &'static str) -> Driver {
-    Driver { name, package, services: &[], standing: Standing::Main, part: Part::Whole }
+    Driver { name, package, services: &[], standing: Standing::Main, part: Part::Whole, cases_at_once: None }
 }
 
 /// One database of a package that drives several.
@@ -83,14 +87,33 @@ const fn database(name: &'static str, services: &'static [&'static str], module:
 }
 
 /// The core first: what fails there explains failures further down.
-pub(crate) const DRIVERS: [Driver; 7] = [
+pub(crate) const DRIVERS: [Driver; 14] = [
     alone("core", "stream-core"),
     // Its private servers are proven on the one that starts fastest.
     Driver { services: &["redis"], ..alone("testkit", "stream-testkit") },
-    alone("memory", "stream-memory"),
+    // The suite many times over, behind limits like those of other stores: what takes its time is waiting.
+    Driver { cases_at_once: Some(16), ..alone("memory", "stream-memory") },
+    // The driver that is written in docs/writing-a-driver.md: as long as it passes, that page is true.
+    alone("file", "stream-file-driver"),
     Driver { part: Part::Rest, ..alone("database", "stream-database") },
     database("postgres", &["postgres"], "postgres"),
+    database("mariadb", &["mariadb"], "mysql"),
+    database("sqlite", &[], "sqlite"),
+    Driver { services: &["redis"], part: Part::Rest, ..alone("redis", "stream-redis") },
+    Driver {
+        services: &["redis-cluster"],
+        part: Part::Named("cluster"),
+        ..alone("redis-cluster", "stream-redis")
+    },
     Driver { services: &["rabbitmq"], ..alone("rabbitmq", "stream-rabbitmq") },
+    // The same tests on MySQL itself, which only Debian's unstable release has.
+    Driver { standing: Standing::Extra, ..database("mysql", &["mysql"], "mysql") },
+    Driver {
+        services: &["valkey"],
+        standing: Standing::Extra,
+        part: Part::Rest,
+        ..alone("valkey", "stream-redis")
+    },
     Driver { services: &["rabbitmq4"], standing: Standing::Extra, ..alone("rabbitmq4", "stream-rabbitmq") },
 ];
 

@@ -130,7 +130,11 @@ fn test_tier(
     environment: &Environment,
     report: &Path,
 ) -> Result<Row> {
-    let run = suite::run(workspace, package, &tier, environment, report)?;
+    let mut environment = environment.clone();
+    if let Some(cases) = driver.cases_at_once.filter(|_| tier.name == "conformance") {
+        environment.push(("RUST_TEST_THREADS", cases.to_string()));
+    }
+    let run = suite::run(workspace, package, &tier, &environment, report)?;
     let account = accounting::account(&tier.tests, &run);
     for (case, reason) in &account.skips {
         println!("skipped {case}: {reason}");

@@ -22,6 +22,10 @@ const SUITE: &str = "suite";
 /// A tier that takes longer hangs: all tests together have 25 minutes in CI.
 const TIER_LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// Run only when it is asked for: a night's worth of seeds and backlogs.
+const SOAK: &str = "soak";
+const SOAK_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
+
 const REPORT: &str = "STREAM_TEST_REPORT";
 const REQUIRE: &str = "STREAM_TEST_REQUIRE";
 
@@ -140,13 +144,17 @@ pub(crate) fn run(
     let mut command = cargo_test(workspace, package, &tier.target);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.env(REPORT, report).env(REQUIRE, required());
+    let limit = if tier.name == SOAK { SOAK_LIMIT } else { TIER_LIMIT };
+    if tier.name == SOAK {
+        command.env("STREAM_TEST_SOAK", "1");
+    }
     if tier.target.is_suite() {
         // Named one by one, since a filter by `tier::` would also find that module further down in a name.
         command.args(["--", "--exact"]).args(&tier.tests);
     }
     let started = Instant::now();
     let mut verdicts = Vec::new();
-    let ended = process::stream(command, Errors::Shown, TIER_LIMIT, |line| {
+    let ended = process::stream(command, Errors::Shown, limit, |line| {
         if let Some((name, verdict)) = libtest::parse_verdict(line) {
             verdicts.push((name.to_owned(), verdict));
         }
@@ -154,16 +162,16 @@ pub(crate) fn run(
             println!("{line}");
         }
     })?;
-    let trouble = trouble(ended, &verdicts);
+    let trouble = trouble(ended, limit, &verdicts);
     let skips = accounting::parse_report(&read_report(report)?);
     Ok(Run { verdicts, skips, trouble, took: started.elapsed() })
 }
 
 /// A harness that ends badly without a failed test died on the way.
-fn trouble(ended: Ended, verdicts: &[(String, Verdict)]) -> Option<String> {
+fn trouble(ended: Ended, limit: Duration, verdicts: &[(String, Verdict)]) -> Option<String> {
     let any_failed = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Failed);
     match ended {
-        Ended::TimedOut => Some(format!("ended after {} minutes: a test hangs", TIER_LIMIT.as_secs() / 60)),
+        Ended::TimedOut => Some(format!("ended after {} minutes: a test hangs", limit.as_secs() / 60)),
         Ended::Exited(status) if !status.success() && !any_failed => {
             Some(format!("the tests ended with {status}, but none failed"))
         }

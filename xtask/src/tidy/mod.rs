@@ -3,6 +3,7 @@
 mod arrows;
 mod documents;
 mod layout;
+mod lessons;
 mod lib_file;
 mod manifests;
 mod proofs;
@@ -84,6 +85,7 @@ fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     findings.extend(manifests::check(workspace, &files)?);
     findings.extend(layout::check(workspace, &files));
     findings.extend(documents::check(&files));
+    findings.extend(lessons::check(&files));
     findings.extend(proofs::check(workspace, &files)?);
     for file in &files {
         findings.extend(text::check(file));

@@ -3,38 +3,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, Semaphore},
-};
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Consumer, Drained, Event, Stopped,
-    fetch::Until,
-    queue::Queue,
-    shared::{Listener, Settings, Shared},
-    spawn, stopped,
-};
-use crate::{
-    Capabilities, Error, Handlers, LONGEST, QueueManager, QueueName, RateLimit, Result,
-    error::ensure,
-    handler::Home,
-    manager::{check_lease, check_rate_limit},
-};
+use super::*;
 
-const WORKERS_MAX: usize = 100_000;
-const QUEUES_MAX: usize = 10_000;
-const WEIGHT_MAX: usize = 1_000_000;
 /// It is extended every third of it.
 const LEASE_MIN: Duration = Duration::from_millis(10);
 
 /// The options of a consumer; its start reports mistakes.
-#[must_use = "it works nothing before `start`, `run_until` or `drain`"]
+#[must_use = "it works nothing before its start"]
 #[derive(Clone)]
 pub struct ConsumerBuilder {
     manager: QueueManager,
@@ -56,17 +38,17 @@ impl ConsumerBuilder {
             buries_unhandled: false,
             is_strict: false,
         };
-        let (rate_limits, weights) = (BTreeMap::new(), BTreeMap::new());
-        Self { manager, handlers, queues: None, rate_limits, weights, settings, listeners: Vec::new() }
+        let (queues, rate_limits, weights, listeners) = Default::default();
+        Self { manager, handlers, queues, rate_limits, weights, settings, listeners }
     }
 
-    /// The queues to work, up to 10,000; those of the registered job types unless set.
+    /// The queues to work, up to 10,000; those of the registered jobs unless set.
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.queues = Some(queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect());
         self
     }
 
-    /// How many jobs run at the same time, from 1 to 100,000; 10 unless set.
+    /// How many jobs run at a time, from 1 to 100,000; 10 unless set.
     pub fn workers(mut self, slots: usize) -> Self {
         self.settings.workers = slots;
         self
@@ -90,9 +72,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long a job stays ours without a sign of life, at least 10 ms; 30 seconds unless set.
+    /// How long each job is leased, at least 10 ms; 30 seconds unless set.
     ///
-    /// Each third of it extends it; after a crash another consumer takes over within two leases.
+    /// It is extended every third of it; after a crash another consumer takes over within two leases.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -104,7 +86,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How often a job may be lost before it is buried; 5, or 20 where unstarted ones count.
+    /// How many times a job may be lost; 5, or 20 where unstarted deliveries count.
     pub fn max_lost(mut self, times: u32) -> Self {
         self.settings.max_lost = Some(times);
         self
@@ -116,13 +98,13 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Adds a listener, called in place: it should be quick.
+    /// Adds a listener, called in place: be quick.
     pub fn on_event(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listeners.push(Arc::new(listener));
         self
     }
 
-    /// Works in the background; the store need not be there yet.
+    /// Works in the background; the store may come later.
     ///
     /// # Errors
     /// `Config` for a bad option; `Unsupported` for what the connection does not promise.
@@ -167,9 +149,9 @@ impl ConsumerBuilder {
     async fn drain_until(self, until: Until) -> Result<Drained> {
         let shared = self.build()?;
         let subscription = shared.subscribe().await?;
-        let Consumer { stop: _stops_when_dropped, supervisor } =
-            spawn(shared.clone(), until, Some(subscription));
-        stopped(supervisor).await?;
+        // Dropped with this future, it stops.
+        let consumer = spawn(shared.clone(), until, Some(subscription));
+        stopped(consumer.supervisor).await?;
         Ok(shared.tally().0)
     }
 
@@ -180,10 +162,12 @@ impl ConsumerBuilder {
         check(&self.settings, &capabilities)?;
         let stop = CancellationToken::new();
         let queues = self.checked_queues(&capabilities, &stop)?;
+        let (line, line_grew, suspect_is_running, settled, tally) = Default::default();
         Ok(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(self.settings.workers)),
-            line: Mutex::default(),
-            line_grew: Notify::new(),
+            shares: Shares::new(&self.settings, &capabilities),
+            line,
+            line_grew,
             // As many as there are threads: those that handlers block hold back no other.
             starters: Handle::current().metrics().num_workers().min(self.settings.workers),
             driver,
@@ -191,13 +175,12 @@ impl ConsumerBuilder {
             registry,
             settings: self.settings,
             queues,
-            suspect_is_running: AtomicBool::new(false),
+            suspect_is_running,
             listeners: self.listeners,
             stop,
             abort: CancellationToken::new(),
-            end: CancellationToken::new(),
-            settled: Notify::new(),
-            tally: Mutex::default(),
+            settled,
+            tally,
         }))
     }
 
@@ -206,9 +189,8 @@ impl ConsumerBuilder {
         capabilities: &Capabilities,
         stop: &CancellationToken,
     ) -> Result<Vec<Arc<Queue>>> {
-        let registered = || self.handlers.queues().into_iter().map(str::to_owned).collect();
-        let names = self.queues.clone().unwrap_or_else(registered);
-        within("queues", names.len(), QUEUES_MAX)?;
+        let names = self.queues.clone().unwrap_or_else(|| self.handlers.queues().into_iter().collect());
+        within("queues", names.len(), 10_000)?;
         let known: BTreeSet<_> = names.iter().collect();
         ensure(known.len() == names.len(), || config("a queue is named twice"))?;
         for named in self.rate_limits.keys().chain(self.weights.keys()) {
@@ -217,7 +199,7 @@ impl ConsumerBuilder {
         }
         let is_clear = self.weights.is_empty() || !self.settings.is_strict;
         ensure(is_clear, || config("strict_order or weights: use one of the two"))?;
-        names.iter().map(|name| self.checked_queue(name, capabilities, stop).map(Arc::new)).collect()
+        names.iter().map(|name| self.checked_queue(name, capabilities, stop)).collect()
     }
 
     fn checked_queue(
@@ -225,18 +207,18 @@ impl ConsumerBuilder {
         queue: &str,
         capabilities: &Capabilities,
         stop: &CancellationToken,
-    ) -> Result<Queue> {
+    ) -> Result<Arc<Queue>> {
         let rate_limit = self.rate_limits.get(queue).copied();
         check_rate_limit(rate_limit, capabilities)?;
         let weight = self.weights.get(queue).copied().unwrap_or(1);
-        within(&format!("the weight of {queue:?}"), weight as usize, WEIGHT_MAX)?;
+        within(&format!("the weight of {queue:?}"), weight as usize, 1_000_000)?;
         let home = Home { manager: self.manager.clone(), queue: QueueName::new(queue)?, stop: stop.clone() };
-        Ok(Queue::new(home, rate_limit, weight))
+        Ok(Arc::new(Queue::new(home, rate_limit, weight)))
     }
 }
 
 fn check(settings: &Settings, capabilities: &Capabilities) -> Result<()> {
-    within("workers", settings.workers, WORKERS_MAX)?;
+    within("workers", settings.workers, 100_000)?;
     ensure(settings.max_lost != Some(0), || config("max_lost must be at least 1"))?;
     ensure(settings.grace <= LONGEST, || config("the grace period must be at most 2^28-1 seconds"))?;
     ensure(settings.lease >= LEASE_MIN, || config(format!("the lease must be at least {LEASE_MIN:?}")))?;

@@ -6,12 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-pub(super) struct Caught<T> {
-    future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+pub(super) struct Caught<'a, T> {
+    future: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
 }
 
-impl<T> Caught<T> {
-    pub(super) fn new(future: Pin<Box<dyn Future<Output = T> + Send>>) -> Self {
+impl<'a, T> Caught<'a, T> {
+    pub(super) fn new(future: Pin<Box<dyn Future<Output = T> + Send + 'a>>) -> Self {
         Self { future: Some(future) }
     }
 
@@ -21,7 +21,7 @@ impl<T> Caught<T> {
     }
 }
 
-impl<T> Future for Caught<T> {
+impl<T> Future for Caught<'_, T> {
     type Output = Result<T, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -36,13 +36,13 @@ impl<T> Future for Caught<T> {
     }
 }
 
-impl<T> Drop for Caught<T> {
+impl<T> Drop for Caught<'_, T> {
     fn drop(&mut self) {
         let _panic_of_an_aborted_handler = self.discard();
     }
 }
 
-/// Runs code of the user; a panic is an error with its message.
+/// A panic is an error with its message.
 pub(super) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     // What it leaves half done is the user's own.
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {

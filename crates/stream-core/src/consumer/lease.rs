@@ -1,13 +1,12 @@
-//! Keeps the leases of all jobs in flight, and learns of those that are lost.
+//! Keeps the leases of what is in flight.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{pick::pause, queue::Queue, shared::Shared};
-use crate::{Context, Delivery, Error, ErrorKind, random::random};
+use super::*;
 
-/// How often the driver is asked what it knows to be over: no I/O.
+/// How often the driver is asked what is over: no I/O.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -34,12 +33,12 @@ pub(super) async fn keep(shared: Arc<Shared>, queue: Arc<Queue>) {
     }
 }
 
-/// The deliveries that are still ours; the others are told.
+/// What is still ours; the others are told.
 fn current(shared: &Shared, queue: &Queue) -> Vec<Context> {
     let mut in_flight = queue.in_flight();
     in_flight.retain(|cx| {
         let delivery = cx.delivery();
-        let is_current = !cx.is_lost() && shared.driver.is_current(&delivery);
+        let is_current = !cx.is_lost() && shared.is_current(&delivery);
         // It may be renewed while we look.
         if !is_current && Arc::ptr_eq(&cx.delivery(), &delivery) {
             cx.lose();
@@ -55,7 +54,8 @@ async fn extend(shared: &Shared, queue: &Queue, in_flight: &[Context], every: Du
     for jobs in in_flight.chunks(shared.capabilities.batch.max(1)) {
         let deliveries: Vec<_> = jobs.iter().map(Context::delivery).collect();
         let borrowed: Vec<&Delivery> = deliveries.iter().map(|delivery| &**delivery).collect();
-        let answers = shared.driver.extend(queue.name(), &borrowed, shared.settings.lease).await;
+        let asked = shared.driver.extend(queue.name(), &borrowed, shared.settings.lease);
+        let answers = Caught::new(asked).await.unwrap_or_default();
         for (answer, (cx, delivery)) in answers.into_iter().zip(jobs.iter().zip(&deliveries)) {
             match answer.as_ref().map_err(Error::kind) {
                 Ok(()) => {}

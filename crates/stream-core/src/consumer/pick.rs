@@ -1,4 +1,4 @@
-//! Which queue is asked next: fair, weighted or strictly in order. Pure.
+//! Which queue is asked next: fair, weighted or strictly in order.
 
 use std::time::Duration;
 

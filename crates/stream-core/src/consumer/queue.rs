@@ -1,4 +1,4 @@
-//! One queue of a consumer: what is in flight, and what waits for its settlement.
+//! One queue of a consumer.
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +10,13 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    Context, Delivery, JobError, JobId, Outcome, QueueName, RateLimit,
-    handler::{Home, Runnable, UNPOISONED},
-};
+use super::*;
 
 pub(super) struct Queue {
     pub(super) home: Arc<Home>,
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) weight: u32,
-    /// From the reserve until the store has answered the settlement.
+    /// From the reserve until the settlement is answered.
     in_flight: Mutex<BTreeMap<JobId, Context>>,
     finished: Mutex<Vec<Finished>>,
     pub(super) work_began: Notify,
@@ -36,7 +33,7 @@ impl Queue {
         &self.home.queue
     }
 
-    /// Takes out what runs here already: it goes on under its new delivery, taken after its lease.
+    /// Takes out what runs here already: it goes on under its new delivery.
     ///
     /// Where its old outcome may have counted, the old run is over.
     pub(super) fn renew(&self, deliveries: &mut Vec<Arc<Delivery>>) {
@@ -71,9 +68,9 @@ impl Queue {
         self.lock().values().cloned().collect()
     }
 
-    /// The settler takes it at the next [`wake_settler`](Self::wake_settler), if not before.
-    pub(super) fn finish(&self, work: Work, outcome: Outcome, slot: OwnedSemaphorePermit) {
-        self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, slot, hard_errors: 0 });
+    /// It is settled after the next `wake_settler`, if not before.
+    pub(super) fn finish(&self, work: Work, outcome: Outcome, share: OwnedSemaphorePermit) {
+        self.finished.lock().expect(UNPOISONED).push(Finished { work, outcome, share, hard_errors: 0 });
     }
 
     pub(super) fn wake_settler(&self) {
@@ -95,39 +92,46 @@ impl Queue {
     }
 }
 
-/// A job with its slot, to be run.
+/// A job to be run.
 pub(super) struct Admitted {
     pub(super) queue: Arc<Queue>,
     pub(super) cx: Context,
     pub(super) runnable: Runnable,
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) share: OwnedSemaphorePermit,
+    /// In line.
+    pub(super) since: Instant,
 }
 
 /// A delivery that waits for its settlement.
 pub(super) struct Finished {
     pub(super) work: Work,
     pub(super) outcome: Outcome,
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) share: OwnedSemaphorePermit,
     pub(super) hard_errors: u32,
 }
 
 pub(super) enum Work {
-    Ran { cx: Context, begun: Instant, failure: Option<(JobError, Runnable)> },
-    Aborted { cx: Context, begun: Instant },
+    Ran { cx: Context, begun: Instant, end: End },
     NotRun(Arc<Delivery>),
+}
+
+pub(super) enum End {
+    Done,
+    Failed(JobError, Runnable),
+    Aborted,
 }
 
 impl Work {
     pub(super) fn delivery(&self) -> Arc<Delivery> {
         match self {
-            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => cx.delivery(),
+            Self::Ran { cx, .. } => cx.delivery(),
             Self::NotRun(delivery) => delivery.clone(),
         }
     }
 
     pub(super) fn cx(&self) -> Option<&Context> {
         match self {
-            Self::Ran { cx, .. } | Self::Aborted { cx, .. } => Some(cx),
+            Self::Ran { cx, .. } => Some(cx),
             Self::NotRun(_) => None,
         }
     }

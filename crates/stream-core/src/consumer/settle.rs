@@ -1,25 +1,15 @@
-//! Settles what has finished since the last call, until the store has answered for each.
+//! Settles what has finished, until the store has answered for each.
 
 use std::{
     iter::repeat_with,
     sync::{Arc, atomic::Ordering},
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{
-    Event,
-    caught::{Caught, catch},
-    pick::pause,
-    queue::{Finished, Queue, Work},
-    shared::Shared,
-};
-use crate::{
-    Context, Delivery, Error, ErrorKind, JobError, Outcome, Settlement, error::unanswered, handler::Runnable,
-    random::random, retry::bury,
-};
+use super::*;
 
-/// How often a store that is there may refuse an outcome.
+/// How often a store may refuse an outcome.
 const HARD_ERRORS_MAX: u32 = 5;
 
 pub(super) async fn settle(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -53,8 +43,14 @@ async fn settle_once(shared: &Shared, queue: &Queue, pending: Vec<Finished>, is_
     let deliveries: Vec<_> = pending.iter().map(|one| one.work.delivery()).collect();
     let pairs = deliveries.iter().zip(&pending);
     let settlements: Vec<_> = pairs.map(|(delivery, one)| Settlement::new(delivery, &one.outcome)).collect();
-    let answers = shared.driver.settle(queue.name(), &settlements).await.into_iter();
-    let answers = answers.chain(repeat_with(|| unanswered(shared.driver.name(), "settle")));
+    let asked_at = Instant::now();
+    let asked = Caught::new(shared.driver.settle(queue.name(), &settlements)).await;
+    shared.shares.settled_within(asked_at.elapsed());
+    // A panic is no answer.
+    let answers = asked
+        .unwrap_or_default()
+        .into_iter()
+        .chain(repeat_with(|| unanswered(shared.driver.name(), "settle")));
     let mut again = Vec::new();
     let mut outage = None;
     let mut counted = Vec::with_capacity(pending.len());
@@ -89,7 +85,7 @@ fn is_renewed(one: &Finished, settled: &Arc<Delivery>) -> bool {
     one.work.cx().is_some_and(|cx| !cx.is_lost() && !Arc::ptr_eq(&cx.delivery(), settled))
 }
 
-/// Whether to ask again after this error, and with which outcome.
+/// Whether to ask again, and with which outcome.
 fn can_be_repeated(one: &mut Finished, error: &Error) -> bool {
     match error.kind() {
         ErrorKind::OutcomeUnknown => answer_is_lost(&one.work),
@@ -109,51 +105,49 @@ fn answer_is_lost(work: &Work) {
     }
 }
 
-/// The outcomes count. A slot is free after `failed`.
+/// The outcomes count.
 fn report(shared: &Shared, queue: &Queue, counted: Vec<Finished>) {
     queue.end(counted.iter().filter_map(|one| one.work.cx()));
     let mut tally = shared.tally();
     for one in &counted {
         tally.0.add(&one.outcome);
-        tally.1 += u64::from(matches!(one.work, Work::Aborted { .. }));
+        tally.1 += u64::from(matches!(one.work, Work::Ran { end: End::Aborted, .. }));
     }
     drop(tally);
     let mut free: Option<OwnedSemaphorePermit> = None;
-    for Finished { work, outcome, slot, .. } in counted {
+    for Finished { work, outcome, share, .. } in counted {
         work.cx().inspect(|cx| free_suspect(shared, cx));
         shared.emit(&match &work {
             Work::NotRun(delivery) => Event::NotRun { queue: queue.name(), delivery, outcome: &outcome },
-            Work::Ran { cx, begun, .. } | Work::Aborted { cx, begun } => {
-                Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() }
-            }
+            Work::Ran { cx, begun, .. } => Event::Settled { cx, outcome: &outcome, ran: begun.elapsed() },
         });
         match work {
-            Work::Ran { cx, failure: Some((error, runnable)), .. }
+            Work::Ran { cx, end: End::Failed(error, runnable), .. }
                 if matches!(outcome, Outcome::Bury { .. }) =>
             {
-                tokio::spawn(failed(cx, error, runnable, slot));
+                tokio::spawn(failed(cx, error, runnable, share));
             }
             work => {
                 discard(work);
-                // Given back together: each alone would take the lock of the slots.
+                // Given back together: each alone would take the lock of them all.
                 match &mut free {
-                    Some(free) => free.merge(slot),
-                    None => free = Some(slot),
+                    Some(free) => free.merge(share),
+                    None => free = Some(share),
                 }
             }
         }
     }
 }
 
-async fn failed(cx: Context, error: JobError, runnable: Runnable, slot: OwnedSemaphorePermit) {
+async fn failed(cx: Context, error: JobError, runnable: Runnable, share: OwnedSemaphorePermit) {
     let failed = Caught::new(Box::pin(async move { runnable.failed(&error, cx).await }));
     if let Err(panic) = failed.await {
         tracing::error!(%panic, "`failed` panicked");
     }
-    drop(slot);
+    drop(share);
 }
 
-/// The outcome counts for nothing, or nobody knows whether it does.
+/// The outcome counts for nothing, or may have counted.
 fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     if let Some(cx) = one.work.cx() {
         queue.end([cx]);
@@ -166,7 +160,7 @@ fn lost(shared: &Shared, queue: &Queue, one: Finished) {
     discard(one.work);
 }
 
-/// Drops the user's error, whose destructor may panic.
+/// The destructor of the user's error may panic.
 fn discard(work: Work) {
     let _ = catch(|| drop(work));
 }

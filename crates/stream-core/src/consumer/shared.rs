@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     time::Duration,
 };
@@ -9,16 +10,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Drained, Event,
-    caught::catch,
-    queue::{Admitted, Queue},
-};
-use crate::{
-    Capabilities, Delivery, Driver, Envelope, Error, Outcome, QueueName, Result, Subscription,
-    handler::{Registry, UNPOISONED},
-    retry,
-};
+use super::*;
 
 const SUSPECT_FROM: u32 = 2;
 
@@ -40,7 +32,9 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) settings: Settings,
     pub(super) queues: Vec<Arc<Queue>>,
+    /// One for each job that runs.
     pub(super) slots: Arc<Semaphore>,
+    pub(super) shares: Shares,
     /// Jobs that have not begun.
     pub(super) line: Mutex<VecDeque<Admitted>>,
     pub(super) line_grew: Notify,
@@ -50,7 +44,6 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// Ends what still runs after the grace period.
     pub(super) abort: CancellationToken,
-    pub(super) end: CancellationToken,
     pub(super) settled: Notify,
     /// And how many were aborted.
     pub(super) tally: Mutex<(Drained, u64)>,
@@ -59,7 +52,19 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
         let names: Vec<QueueName> = self.queues.iter().map(|queue| queue.name().clone()).collect();
-        self.driver.subscribe(&names).await
+        self.caught(self.driver.subscribe(&names)).await
+    }
+
+    /// A driver that panics gives no answer.
+    pub(super) async fn caught<T>(
+        &self,
+        asked: Pin<Box<dyn Future<Output = Result<T>> + Send + '_>>,
+    ) -> Result<T> {
+        Caught::new(asked).await.unwrap_or_else(|_| unanswered(self.driver.name(), "consume"))
+    }
+
+    pub(super) fn is_current(&self, delivery: &Delivery) -> bool {
+        catch(|| self.driver.is_current(delivery)).unwrap_or(true)
     }
 
     pub(super) fn runnable<'a>(&self, delivery: &'a Delivery) -> Result<&'a Envelope, Outcome> {
@@ -68,7 +73,7 @@ impl Shared {
 
     /// It may have killed its workers: it runs beside no other suspect.
     pub(super) fn is_suspect(&self, delivery: &Delivery) -> bool {
-        retry::losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
+        losses(delivery, self.capabilities.counts) >= SUSPECT_FROM && self.runnable(delivery).is_ok()
     }
 
     pub(super) fn emit(&self, event: &Event<'_>) {

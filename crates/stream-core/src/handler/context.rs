@@ -11,19 +11,17 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Delivery, Envelope, IntoDraft, JobId, Push, QueueManager, QueueName, Receipt};
+use crate::*;
 
 /// What a running job knows of itself; cheap to clone.
 #[derive(Clone)]
-pub struct Context {
-    inner: Arc<Inner>,
-}
+pub struct Context(Arc<Inner>);
 
 struct Inner {
     home: Arc<Home>,
-    /// Decodable: there are contexts for no others.
+    /// Decodable.
     delivery: Arc<Delivery>,
-    /// The delivery under which it goes on, if we took the job again after its lease.
+    /// Under which it goes on, if we took the job again after its lease.
     renewed: Mutex<Option<Arc<Delivery>>>,
     /// The answer to a settlement was lost.
     is_unknown: AtomicBool,
@@ -40,15 +38,15 @@ pub(crate) struct Home {
     pub(crate) stop: CancellationToken,
 }
 
-pub(crate) const UNPOISONED: &str = "no code of the user runs under the lock";
+pub(crate) const UNPOISONED: &str = "no user code runs under the lock";
 
 impl Context {
     pub(crate) fn new(home: Arc<Home>, delivery: Arc<Delivery>) -> Self {
         let (renewed, is_unknown, is_lost, lost) = Default::default();
-        Self { inner: Arc::new(Inner { home, delivery, renewed, is_unknown, is_lost, lost }) }
+        Self(Arc::new(Inner { home, delivery, renewed, is_unknown, is_lost, lost }))
     }
 
-    /// A context for unit tests: first attempt, not cancelled.
+    /// For unit tests: a first attempt, not cancelled.
     ///
     /// # Panics
     /// If the job cannot be pushed.
@@ -60,17 +58,17 @@ impl Context {
         Self::new(Arc::new(home), delivery)
     }
 
-    /// The same in another attempt, for unit tests.
+    /// For unit tests: another attempt.
     #[must_use]
     pub fn with_attempt(self, attempt: u32) -> Self {
-        let delivery = Arc::new(Delivery { attempt, ..(*self.inner.delivery).clone() });
-        Self::new(self.inner.home.clone(), delivery)
+        let delivery = Arc::new(Delivery { attempt, ..(*self.0.delivery).clone() });
+        Self::new(self.0.home.clone(), delivery)
     }
 
-    /// The same with its shutdown begun, for unit tests.
+    /// For unit tests: shutdown began.
     #[must_use]
     pub fn with_cancellation(self) -> Self {
-        self.inner.home.stop.cancel();
+        self.0.home.stop.cancel();
         self
     }
 
@@ -86,17 +84,17 @@ impl Context {
 
     /// The queue that the job was taken from.
     pub fn queue(&self) -> &QueueName {
-        &self.inner.home.queue
+        &self.0.home.queue
     }
 
     /// The job as it is stored.
     pub fn envelope(&self) -> &Envelope {
-        self.inner.delivery.envelope.as_ref().expect("only decodable jobs are run")
+        self.0.delivery.envelope.as_ref().expect("only decodable jobs are run")
     }
 
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.inner.delivery.attempt
+        self.0.delivery.attempt
     }
 
     /// Whether a failure of this attempt buries the job.
@@ -106,37 +104,38 @@ impl Context {
 
     /// The error of the attempt before, where the store keeps it.
     pub fn last_error(&self) -> Option<&str> {
-        self.inner.delivery.last_error.as_deref()
+        self.0.delivery.last_error.as_deref()
     }
 
-    /// Pushes a follow-up job over the same connection.
+    /// The current delivery, for a driver's own verbs.
+    pub fn delivery(&self) -> Arc<Delivery> {
+        self.0.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.0.delivery).clone()
+    }
+
+    /// Pushes a job over the same connection.
     pub fn push(&self, job: impl IntoDraft) -> Push {
-        self.inner.home.manager.push(job)
+        self.0.home.manager.push(job)
     }
 
-    /// Whether the job should come to an end: shutdown began, or the lease is lost.
+    /// Whether the job should end: shutdown began, or the lease is lost.
     pub fn is_cancelled(&self) -> bool {
-        self.is_lost() || self.inner.home.stop.is_cancelled()
+        self.is_lost() || self.0.home.stop.is_cancelled()
     }
 
-    /// Waits until the job should come to an end.
+    /// Waits until the job should end.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn cancelled(&self) {
-        // Listens before it looks, so that a loss in between is not missed.
-        let lost = self.inner.lost.notified();
+        // Listens before it looks: no loss in between is missed.
+        let lost = self.0.lost.notified();
         if !self.is_lost() {
-            self.inner.home.stop.run_until_cancelled(lost).await;
+            self.0.home.stop.run_until_cancelled(lost).await;
         }
     }
 
     pub(crate) fn first_delivery(&self) -> &Arc<Delivery> {
-        &self.inner.delivery
-    }
-
-    pub(crate) fn delivery(&self) -> Arc<Delivery> {
-        self.inner.renewed.lock().expect(UNPOISONED).as_ref().unwrap_or(&self.inner.delivery).clone()
+        &self.0.delivery
     }
 
     /// Goes on under a new delivery of the same job; says whether it can.
@@ -147,30 +146,30 @@ impl Context {
         let is_same = !self.is_unknown() || (new.attempt == old.attempt && new.lost > old.lost);
         let is_renewed = is_same && !self.is_lost();
         if is_renewed {
-            *self.inner.renewed.lock().expect(UNPOISONED) = Some(new.clone());
+            *self.0.renewed.lock().expect(UNPOISONED) = Some(new.clone());
         }
         is_renewed
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn is_unknown(&self) -> bool {
-        self.inner.is_unknown.load(Ordering::Acquire)
+        self.0.is_unknown.load(Ordering::Acquire)
     }
 
     pub(crate) fn answer_is_lost(&self) {
-        self.inner.is_unknown.store(true, Ordering::Release);
+        self.0.is_unknown.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.inner.is_lost.load(Ordering::Acquire)
+        self.0.is_lost.load(Ordering::Acquire)
     }
 
     pub(crate) fn lose(&self) {
-        self.inner.is_lost.store(true, Ordering::Release);
-        self.inner.lost.notify_waiters();
+        self.0.is_lost.store(true, Ordering::Release);
+        self.0.lost.notify_waiters();
     }
 }
 

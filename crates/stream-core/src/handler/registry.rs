@@ -15,16 +15,12 @@ use std::{
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use super::{Context, Handler, JobResult, SelfHandling};
-use crate::{
-    Error, Job, JobError, Result,
-    job::{DEFAULT_QUEUE, check},
-};
+use crate::*;
 
 type Handling = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 type Layer = Arc<dyn Fn(Context, Next) -> Handling + Send + Sync>;
 
-/// By the names of the jobs.
+/// By name.
 pub(crate) type Registry = HashMap<String, Runnable>;
 
 /// Which code works which job; cloned between consumers.
@@ -41,7 +37,7 @@ pub struct Handlers {
 struct Registered {
     handler: Arc<dyn AnyHandler>,
     queue: &'static str,
-    /// Those of a merged registry; else those of this one.
+    /// Of a merged registry; else those of this one.
     layers: Option<Arc<[Layer]>>,
 }
 
@@ -73,10 +69,10 @@ impl Handlers {
         self.add(name, DEFAULT_QUEUE, Typed::<P, _>(handler, PhantomData))
     }
 
-    /// Wraps every handler of this registry, also later ones; the first is outermost.
+    /// Wraps all handlers of this registry, later ones too; the first is outermost.
     ///
     /// ```
-    /// # use stream_core::{Context, Handlers, Next};
+    /// # use stream_core::*;
     /// let handlers = Handlers::new().middleware(|cx: Context, next: Next| async move {
     ///     println!("{} begins", cx.id());
     ///     next.run(cx).await
@@ -104,9 +100,9 @@ impl Handlers {
         self
     }
 
-    pub(crate) fn queues(&self) -> BTreeSet<&'static str> {
-        let queues: BTreeSet<_> = self.entries.values().map(|registered| registered.queue).collect();
-        if queues.is_empty() { BTreeSet::from([DEFAULT_QUEUE]) } else { queues }
+    pub(crate) fn queues(&self) -> BTreeSet<String> {
+        let queues: BTreeSet<_> = self.entries.values().map(|registered| registered.queue.into()).collect();
+        if queues.is_empty() { [DEFAULT_QUEUE.into()].into() } else { queues }
     }
 
     pub(crate) fn freeze(&self) -> Result<Registry> {
@@ -145,7 +141,7 @@ impl fmt::Debug for Handlers {
 pub(crate) struct Runnable {
     handler: Arc<dyn AnyHandler>,
     layers: Arc<[Layer]>,
-    pace: Arc<Pace>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Runnable {
@@ -158,10 +154,6 @@ impl Runnable {
 
     pub(crate) async fn failed(self, error: &JobError, cx: Context) {
         self.handler.failed(error, cx).await;
-    }
-
-    pub(crate) fn pace(&self) -> &Arc<Pace> {
-        &self.pace
     }
 }
 
@@ -182,13 +174,13 @@ impl Pace {
         }
     }
 
-    /// Whether a job may be begun where others wait behind it.
+    /// Whether others may wait behind a job.
     pub(crate) fn is_quick(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= Self::PROVEN
     }
 }
 
-/// The rest of the way: more middleware, then the handler.
+/// The rest of the way to the handler.
 pub struct Next {
     runnable: Runnable,
     at: usize,

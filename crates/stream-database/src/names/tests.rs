@@ -11,6 +11,17 @@ fn names_are_quoted_and_comments_taken_out() {
         "SELECT 1 FROM \"work\".\"app_jobs\", \"work\".\"app_jobs_dead\"\nWHERE 'app_jobs' <> ''"
     );
     assert_eq!(names.plain(), "work.app_jobs");
+    assert_eq!(
+        &*names.render("SELECT {+find}({+a}(1))"),
+        "SELECT \"work\".\"app_jobs_find\"(\"work\".\"app_jobs_a\"(1))"
+    );
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn names_are_quoted_as_the_database_has_it() {
+    let names = Names::new(Some("work"), "app_", "jobs").unwrap().quoted_by(super::Quote::Backtick);
+    assert_eq!(&*names.render("{limits}"), "`work`.`app_jobs_limits`");
 }
 
 #[test]

@@ -7,19 +7,20 @@ use std::{
 };
 
 use sqlx::{
-    PgPool,
+    Executor, Postgres as Pg,
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::faults;
 use crate::{
     Notifications,
-    fault::{Failure, Fault},
+    fault::{Failure, Fault, Outcome},
     locked::locked,
+    pool::Pool,
     wakes::Wakes,
 };
 
@@ -27,6 +28,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// A promise to tell later that is older than this was forgotten with its runtime.
 const FORGOTTEN: Duration = Duration::from_secs(1);
+/// When nothing was heard for so long, the connection is asked whether its other end is there.
+const SILENCE: Duration = Duration::from_secs(5);
 /// More queues than this are forgotten when they have been quiet.
 const QUEUES: usize = 1_024;
 
@@ -37,7 +40,7 @@ pub(super) struct Bell {
 }
 
 struct Shared {
-    pool: PgPool,
+    pool: Arc<Pool<Pg>>,
     channel: String,
     queues: Mutex<HashMap<String, Ring>>,
 }
@@ -68,7 +71,7 @@ enum Part {
 }
 
 impl Bell {
-    pub(super) fn new(pool: PgPool, table: &str, notifications: Notifications) -> Self {
+    pub(super) fn new(pool: Arc<Pool<Pg>>, table: &str, notifications: Notifications) -> Self {
         let shared = Shared { pool, channel: channel(table), queues: Mutex::default() };
         Self { shared: Arc::new(shared), notifications }
     }
@@ -81,6 +84,11 @@ impl Bell {
             Notifications::On => Part::IsToldOf,
         };
         Told { shared: Arc::clone(&self.shared), queue: queue.to_owned(), part }
+    }
+
+    /// The channel for a transaction of the program, which tells in any case: nobody sees its commit.
+    pub(super) fn channel(&self) -> Option<&str> {
+        (self.notifications == Notifications::On).then_some(&self.shared.channel)
     }
 
     /// Hears other processes, on a connection of its own, until that is lost.
@@ -101,15 +109,23 @@ impl Bell {
             .max_lifetime(None)
             .idle_timeout(None);
         // Not from the pool for calls, which may have no connection to spare.
-        let pool = options.connect_lazy_with(self.shared.pool.connect_options().as_ref().clone());
+        let pool = options.connect_lazy_with(self.shared.pool.options());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
-        listener.listen(&self.shared.channel).await?;
+        answered(connect_timeout, listener.listen(&self.shared.channel)).await?;
         wakes.all();
-        while let Some(told) = listener.try_recv().await? {
-            wakes.queue(told.payload());
+        loop {
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(told) => match told? {
+                    Some(told) => wakes.queue(told.payload()),
+                    None => return Ok(()),
+                },
+                // A connection whose other end is gone is as silent as one on which nothing happens.
+                Err(_) => {
+                    answered(connect_timeout, listener.execute("SELECT 1")).await?;
+                }
+            }
         }
-        Ok(())
     }
 }
 
@@ -165,13 +181,18 @@ impl Shared {
         // From now on a statement that makes work tells of it itself: what this one says may be too early.
         self.queues().insert(queue.clone(), Ring { at: Instant::now(), is_due: false });
         let tell = sqlx::query("SELECT pg_notify($1, $2)").bind(&self.channel).bind(&queue);
+        let told = self.pool.with(async |connection| tell.execute(connection).await.map_err(faults::running));
         // If it fails, the pushes fail as well, and who waits looks once in a while.
-        let _: sqlx::Result<_> = tell.execute(&self.pool).await;
+        let _: Outcome<_> = told.await;
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<String, Ring>> {
         locked(&self.queues)
     }
+}
+
+async fn answered<T>(within: Duration, call: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(within, call).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// The channel of a table: at most 63 bytes, whatever its name.

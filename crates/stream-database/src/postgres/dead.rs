@@ -4,8 +4,9 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{
     faults::running,
-    jobs::{columns, count as most, ids, job_id, tokens},
+    jobs::{count as most, job_id},
     statements::{Statement, Statements},
+    turns::turns,
 };
 use crate::{
     fault::Outcome,
@@ -19,10 +20,13 @@ pub(super) async fn bury(
     burials: &[Burial<'_>],
 ) -> Outcome<Vec<Fenced>> {
     let keys: Vec<Key> = burials.iter().map(|burial| burial.key).collect();
-    let errors: Vec<&[u8]> = burials.iter().map(|burial| burial.error).collect();
-    let query = sql.bury.query().bind(queue).bind(ids(&keys)).bind(tokens(&keys)).bind(errors);
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(burials.len(), columns(&places)?))
+    let mut answers = vec![Fenced::Applied; burials.len()];
+    for turn in turns(&keys) {
+        let query = sql.bury.query().bind(queue).bind(turn.ids(&keys)).bind(turn.tokens(&keys));
+        let query = query.bind(turn.each(burials, |burial| burial.error));
+        turn.note(&mut answers, &query.fetch_one(&mut *connection).await.map_err(running)?)?;
+    }
+    Ok(answers)
 }
 
 pub(super) async fn letters(

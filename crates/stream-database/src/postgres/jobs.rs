@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Uuid};
 use stream_core::{Depth, JobId, Pushed};
 
-use super::{faults::running, statements::Statements};
+use super::{faults::running, marks::Levels, statements::Statements, turns::turns};
 use crate::{
     dialect::{found, micros},
     fault::Outcome,
@@ -29,12 +29,13 @@ pub(super) async fn insert(
         .bind(rows.iter().map(|row| micros(row.delay)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.unique_key).collect::<Vec<_>>())
         .bind(channel);
-    let stored = query.fetch_all(connection).await.map_err(running)?;
-    if stored.len() == rows.len() {
+    let row = query.fetch_one(connection).await.map_err(running)?;
+    let known: Vec<Uuid> = row.try_get(0).map_err(running)?;
+    if known.is_empty() {
         return Ok(vec![true; rows.len()]);
     }
-    let stored: HashSet<Uuid> = columns(&stored)?.collect();
-    Ok(rows.iter().map(|row| stored.contains(&uuid(row.id))).collect())
+    let known: HashSet<Uuid> = known.into_iter().collect();
+    Ok(rows.iter().map(|row| !known.contains(&uuid(row.id))).collect())
 }
 
 pub(super) async fn find(
@@ -62,16 +63,48 @@ pub(super) async fn reserve(
     sql: &Statements,
     queue: &str,
     take: Take,
-) -> Outcome<Vec<Row>> {
-    let query =
-        sql.reserve.query().bind(queue).bind(count(take.max_jobs)).bind(micros(take.lease)).bind(take.token);
-    let mut taken = query.fetch_all(connection).await.map_err(running)?;
-    // What an update returns has no order.
-    let order = |row: &PgRow| -> sqlx::Result<(i16, i64, i16)> {
-        Ok((row.try_get("priority")?, row.try_get("due")?, row.try_get("place")?))
-    };
-    taken.sort_by_cached_key(|row| order(row).unwrap_or_default());
-    taken.iter().map(|row| taken_row(row).map_err(running)).collect()
+    from: Option<Levels>,
+) -> Outcome<Vec<Taken>> {
+    let query = sql.reserve.query().bind(queue).bind(count(take.max_jobs)).bind(micros(take.lease));
+    let query = query.bind(take.token).bind(from.unwrap_or_default().to_vec());
+    let rows = query.fetch_all(connection).await.map_err(running)?;
+    rows.iter().map(|row| taken(row).map_err(running)).collect()
+}
+
+/// A row that was taken, with its place in the order.
+pub(super) struct Taken {
+    priority: i16,
+    due: i64,
+    place: i16,
+    row: Row,
+}
+
+/// Brings rows into their order, which what an update returns has not.
+pub(super) fn ordered(mut taken: Vec<Taken>) -> Vec<Row> {
+    taken.sort_by_key(|one| (one.priority, one.due, one.place));
+    taken.into_iter().map(|one| one.row).collect()
+}
+
+/// Up to where each priority was taken. Those before the last were passed as a whole: what comes to them from
+/// now on is due later than all that was taken.
+pub(super) fn latest(taken: &[Taken]) -> Levels {
+    let level = |one: &Taken| usize::try_from(one.priority).unwrap_or_default();
+    let last = taken.iter().map(level).max().unwrap_or_default();
+    let due = |from: usize| taken.iter().filter(move |one| level(one) >= from).map(|one| one.due).max();
+    let mut levels = Levels::default();
+    for (at, mark) in levels.iter_mut().enumerate().take(last + 1) {
+        *mark = due(if at < last { 0 } else { last });
+    }
+    levels
+}
+
+fn taken(row: &PgRow) -> sqlx::Result<Taken> {
+    Ok(Taken {
+        priority: row.try_get("priority")?,
+        due: row.try_get("due")?,
+        place: row.try_get("place")?,
+        row: taken_row(row)?,
+    })
 }
 
 fn taken_row(row: &PgRow) -> sqlx::Result<Row> {
@@ -99,9 +132,12 @@ pub(super) async fn finish(
     queue: &str,
     keys: &[Key],
 ) -> Outcome<Vec<Fenced>> {
-    let query = sql.finish.query().bind(queue).bind(ids(keys)).bind(tokens(keys));
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(keys.len(), columns(&places)?))
+    let mut answers = vec![Fenced::Applied; keys.len()];
+    for turn in turns(keys) {
+        let query = sql.finish.query().bind(queue).bind(turn.ids(keys)).bind(turn.tokens(keys));
+        turn.note(&mut answers, &query.fetch_one(&mut *connection).await.map_err(running)?)?;
+    }
+    Ok(answers)
 }
 
 pub(super) async fn put_back(
@@ -112,17 +148,20 @@ pub(super) async fn put_back(
     channel: Option<&str>,
 ) -> Outcome<Vec<Fenced>> {
     let keys: Vec<Key> = rows.iter().map(|row| row.key).collect();
-    let query = sql
-        .put_back
-        .query()
-        .bind(queue)
-        .bind(ids(&keys))
-        .bind(tokens(&keys))
-        .bind(rows.iter().map(|row| micros(row.after)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.error).collect::<Vec<_>>())
-        .bind(channel);
-    let places = query.fetch_all(connection).await.map_err(running)?;
-    Ok(Fenced::applied(rows.len(), columns(&places)?))
+    let mut answers = vec![Fenced::Applied; rows.len()];
+    for turn in turns(&keys) {
+        let query = sql
+            .put_back
+            .query()
+            .bind(queue)
+            .bind(turn.ids(&keys))
+            .bind(turn.tokens(&keys))
+            .bind(turn.each(rows, |row| micros(row.after)))
+            .bind(turn.each(rows, |row| row.error))
+            .bind(channel);
+        turn.note(&mut answers, &query.fetch_one(&mut *connection).await.map_err(running)?)?;
+    }
+    Ok(answers)
 }
 
 pub(super) async fn extend(
@@ -132,16 +171,16 @@ pub(super) async fn extend(
     keys: &[Key],
     lease: Duration,
 ) -> Outcome<Vec<Fenced>> {
-    let query = sql.extend.query().bind(queue).bind(ids(keys)).bind(tokens(keys)).bind(micros(lease));
-    let rows = query.fetch_all(connection).await.map_err(running)?;
-    let answer = |row: &PgRow| -> sqlx::Result<Fenced> {
-        Ok(match (row.try_get("is_moved")?, row.try_get("is_current")?) {
-            (true, _) => Fenced::Applied,
-            (false, true) => Fenced::Locked,
-            (false, false) => Fenced::Over,
-        })
-    };
-    rows.iter().map(|row| answer(row).map_err(running)).collect()
+    let mut answers = vec![Fenced::Applied; keys.len()];
+    for turn in turns(keys) {
+        let query = sql.extend.query().bind(queue).bind(turn.ids(keys)).bind(turn.tokens(keys));
+        for row in query.bind(micros(lease)).fetch_all(&mut *connection).await.map_err(running)? {
+            let is_current: bool = row.try_get("is_current").map_err(running)?;
+            let fenced = if is_current { Fenced::Locked } else { Fenced::Over };
+            turn.set(&mut answers, row.try_get("place").map_err(running)?, fenced);
+        }
+    }
+    Ok(answers)
 }
 
 pub(super) async fn depth(connection: &mut PgConnection, sql: &Statements, queue: &str) -> Outcome<Depth> {
@@ -159,7 +198,8 @@ pub(super) async fn clear(
     max: usize,
 ) -> Outcome<u64> {
     let query = sql.clear.query().bind(queue).bind(count(max));
-    Ok(query.execute(connection).await.map_err(running)?.rows_affected())
+    let row = query.fetch_one(connection).await.map_err(running)?;
+    Ok(row.try_get::<i64, _>(0).map_err(running)?.unsigned_abs())
 }
 
 /// The first column of all rows.
@@ -169,14 +209,6 @@ where
 {
     let values: sqlx::Result<Vec<T>> = rows.iter().map(|row| row.try_get(0)).collect();
     Ok(values.map_err(running)?.into_iter())
-}
-
-pub(super) fn ids(keys: &[Key]) -> Vec<Uuid> {
-    keys.iter().map(|key| uuid(key.id)).collect()
-}
-
-pub(super) fn tokens(keys: &[Key]) -> Vec<i64> {
-    keys.iter().map(|key| key.token).collect()
 }
 
 pub(super) fn uuid(id: JobId) -> Uuid {

@@ -18,23 +18,42 @@ pub(super) async fn reserve(
     connection: &mut PgConnection,
     sql: &Statements,
     queue: &str,
-    mut take: Take,
+    take: Take,
     limit: RateLimit,
 ) -> Outcome<Limited> {
     // Nothing is lost with a transaction that did not begin.
     let mut transaction = connection.begin().await.map_err(connecting)?;
-    let (mut log, now) = lock(&mut transaction, sql, queue).await?;
+    match take_under(&mut transaction, sql, queue, take, limit).await {
+        Ok(limited) => {
+            transaction.commit().await.map_err(running)?;
+            Ok(limited)
+        }
+        Err(failure) => {
+            // A drop would leave it open until the connection is used again.
+            let _: sqlx::Result<()> = transaction.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn take_under(
+    connection: &mut PgConnection,
+    sql: &Statements,
+    queue: &str,
+    mut take: Take,
+    limit: RateLimit,
+) -> Outcome<Limited> {
+    let (mut log, now) = lock(connection, sql, queue).await?;
     take.max_jobs = take.max_jobs.min(log.permits(limit, now));
     let rows = match take.max_jobs {
         0 => Vec::new(),
-        _ => jobs::reserve(&mut transaction, sql, queue, take).await?,
+        _ => jobs::ordered(jobs::reserve(connection, sql, queue, take, None).await?),
     };
     if !rows.is_empty() {
         log.note(rows.len(), limit, now);
         let write = sql.write_limit.query().bind(queue).bind(log.to_bytes());
-        write.execute(&mut *transaction).await.map_err(running)?;
+        write.execute(connection).await.map_err(running)?;
     }
-    transaction.commit().await.map_err(running)?;
     Ok(Limited { rows, wait: log.wait(limit, now) })
 }
 

@@ -14,8 +14,29 @@ use crate::{
 };
 
 /// Appended to, never changed: a step that was run somewhere is not run again.
-const STEPS: [Written; 1] =
-    [Written { name: "jobs, dead letters and rate limits", sql: include_str!("sql/0001_jobs.sql") }];
+const STEPS: [Written; 2] = [
+    Written { name: "jobs, dead letters and rate limits", sql: include_str!("sql/0001_jobs.sql") },
+    Written { name: "functions", sql: FUNCTIONS },
+];
+
+/// The statements that must not be planned by statistics: a queue is empty at one moment and has a million
+/// jobs at the next, and a plan that was made for few rows reads all of them for each job.
+///
+/// A function has its own settings for the planner, whoever calls it and over which pooler.
+const FUNCTIONS: &str = concat!(
+    include_str!("sql/functions/insert.sql"),
+    include_str!("sql/functions/find.sql"),
+    include_str!("sql/functions/reserve.sql"),
+    include_str!("sql/functions/probe.sql"),
+    include_str!("sql/functions/finish.sql"),
+    include_str!("sql/functions/put_back.sql"),
+    include_str!("sql/functions/bury.sql"),
+    include_str!("sql/functions/extend.sql"),
+    include_str!("sql/functions/clear.sql"),
+    include_str!("sql/functions/letters.sql"),
+    include_str!("sql/functions/revive.sql"),
+    include_str!("sql/functions/remove.sql"),
+);
 
 /// The oldest release whose planner keeps a `MATERIALIZED` part apart.
 const SERVER_MIN: i32 = 12_00_00;
@@ -69,19 +90,32 @@ pub(super) async fn migrate(
         return Ok(found);
     }
     let mut transaction = connection.begin().await.map_err(connecting)?;
+    match grow(&mut transaction, sql, name, steps).await {
+        Ok(found) => {
+            transaction.commit().await.map_err(running)?;
+            Ok(found)
+        }
+        Err(failure) => {
+            // A drop would leave it open until the connection is used again.
+            let _: sqlx::Result<()> = transaction.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+async fn grow(connection: &mut PgConnection, sql: &Statements, name: &str, steps: &[Step]) -> Outcome<u32> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
-    lock.bind(format!("stream migrate {name}")).execute(&mut *transaction).await.map_err(running)?;
-    sql.make_versions.query().execute(&mut *transaction).await.map_err(running)?;
-    let found = version(&mut transaction, sql).await?;
+    lock.bind(format!("stream migrate {name}")).execute(&mut *connection).await.map_err(running)?;
+    sql.make_versions.query().execute(&mut *connection).await.map_err(running)?;
+    let found = version(connection, sql).await?;
     for step in steps.iter().filter(|step| step.version > found) {
         for statement in &step.statements {
             let statement = sqlx::raw_sql(AssertSqlSafe(statement.clone()));
-            statement.execute(&mut *transaction).await.map_err(running)?;
+            statement.execute(&mut *connection).await.map_err(running)?;
         }
         let note = sql.note_version.query().bind(step.version.cast_signed()).bind(step.name);
-        note.execute(&mut *transaction).await.map_err(running)?;
+        note.execute(&mut *connection).await.map_err(running)?;
     }
-    transaction.commit().await.map_err(running)?;
     Ok(found)
 }
 

@@ -38,6 +38,7 @@ macro_rules! statements {
 statements! {
     insert find reserve probe finish put_back extend depth clear
     lock_limit make_limit write_limit
+    finish_in have_committed
     bury letters last_burial revive remove count_letters
     make_versions version note_version inspect
 }

@@ -1,4 +1,10 @@
-//! Answers that are lost on the way, on each database.
+//! Databases that do not answer, do not take, or go away.
 
 #[cfg(feature = "postgres")]
 mod postgres;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -11,3 +11,4 @@ mod conformance;
 mod crash;
 mod fault;
 mod own;
+mod soak;

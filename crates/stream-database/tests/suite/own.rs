@@ -3,4 +3,10 @@
 mod config;
 
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
+
+#[cfg(feature = "mysql")]
+mod mysql;
+
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -1,10 +1,17 @@
 //! The consumer, on the memory driver: its promises, most of them on a paused clock.
 
+mod ahead;
 mod blocking;
-mod outages;
+pub(crate) mod cut_off;
+mod distant;
+mod heartbeat;
+pub(crate) mod outages;
 mod outcomes;
+mod panics;
+mod pushes;
 mod queues;
 mod refusals;
+pub(crate) mod scale;
 mod spans;
 mod stopping;
 mod stubborn;

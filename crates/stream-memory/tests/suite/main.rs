@@ -4,7 +4,9 @@
 
 mod clock;
 mod consumer;
+mod limited;
 mod own;
+mod soak;
 
 use std::sync::Arc;
 
@@ -34,4 +36,24 @@ async fn memory() -> Result<MemoryBackend, Skip> {
 
 mod conformance {
     stream_testkit::conformance!(super::memory);
+
+    mod like_sqs_standard {
+        stream_testkit::conformance!(crate::limited::like_sqs_standard);
+    }
+
+    mod like_sqs_fifo {
+        stream_testkit::conformance!(crate::limited::like_sqs_fifo);
+    }
+
+    mod like_rabbitmq {
+        stream_testkit::conformance!(crate::limited::like_rabbitmq);
+    }
+
+    mod like_kafka {
+        stream_testkit::conformance!(crate::limited::like_kafka);
+    }
+
+    mod bare {
+        stream_testkit::conformance!(crate::limited::bare);
+    }
 }

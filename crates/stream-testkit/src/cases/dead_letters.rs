@@ -1,17 +1,14 @@
 //! Dead letters: listed, retried, removed; each by its own name, in its own queue.
 
-use std::{slice, time::Duration};
+use std::slice;
 
 use stream_core::{
-    DeadLetter, DeadLetterId, DeadLetterStore, Delivery, ErrorKind, Fence, Listing, Outcome, Subscription,
+    DeadLetterId, DeadLetterStore, Delivery, ErrorKind, Fence, Listing, Outcome, Subscription,
 };
-use tokio::time::{Instant, sleep};
 
 use crate::{
     Stage,
-    stage::{
-        NOT_LATER, assert_lease_lost, assert_ok_or_lease_lost, bury, ids, job_ids, plain_job, retry_now,
-    },
+    stage::{assert_lease_lost, assert_ok_or_lease_lost, bury, ids, job_ids, plain_job, retry_now},
 };
 
 /// A buried job is listed with its error, for all connections, and never delivered.
@@ -23,7 +20,7 @@ pub async fn buried_job_is_listed_with_its_error_and_not_delivered(stage: Stage)
     stage.assert_none_waits(&*subscription).await;
     let other = stage.elsewhere().await;
     let Some(_store) = store(&other) else { return };
-    let letter = only_letter(&other).await;
+    let letter = other.only_letter().await;
     assert_eq!((letter.envelope, letter.error.as_str()), (Ok(job.envelope), "disk full"));
 }
 
@@ -34,7 +31,7 @@ pub async fn dead_letter_keeps_attempt_and_lost(stage: Stage) {
     let last = failed_and_lost(&stage, &*subscription).await;
     stage.settle(&last, bury()).await;
     let Some(_store) = store(&stage) else { return };
-    let letter = only_letter(&stage).await;
+    let letter = stage.only_letter().await;
     assert_eq!((letter.attempt, letter.lost), (last.attempt, last.lost));
 }
 
@@ -45,7 +42,7 @@ pub async fn dead_letter_retry_resets_counts(stage: Stage) {
     let last = failed_and_lost(&stage, &*subscription).await;
     stage.settle(&last, bury()).await;
     let Some(_store) = store(&stage) else { return };
-    retry(&stage, &only_letter(&stage).await.id).await;
+    retry(&stage, &stage.only_letter().await.id).await;
     let again = stage.hold_one(&*subscription).await;
     assert_eq!((again.id(), again.attempt, again.lost), (last.id(), 1, 0));
 }
@@ -56,7 +53,7 @@ pub async fn retried_dead_letter_brings_its_last_error(stage: Stage) {
     stage.push_plain(1).await;
     bury_all(&stage, &*subscription, &["disk full"]).await;
     let Some(_store) = store(&stage) else { return };
-    retry(&stage, &only_letter(&stage).await.id).await;
+    retry(&stage, &stage.only_letter().await.id).await;
     let again = stage.hold_one(&*subscription).await;
     let is_kept = stage.capabilities().last_error.is_yes();
     assert_eq!(again.last_error.as_deref(), is_kept.then_some("disk full"));
@@ -68,7 +65,7 @@ pub async fn retried_letter_is_no_longer_listed(stage: Stage) {
     stage.push_plain(1).await;
     bury_all(&stage, &*subscription, &["once"]).await;
     let Some(store) = store(&stage) else { return };
-    let letter = only_letter(&stage).await.id;
+    let letter = stage.only_letter().await.id;
     retry(&stage, &letter).await;
     assert!(!store.retry(stage.queue(), &letter).await.expect("answered"), "it was retried twice");
     let delivery = stage.hold_one(&*subscription).await;
@@ -85,7 +82,7 @@ pub async fn bury_and_dead_letter_retry_twice_within_a_minute(stage: Stage) {
         if store(&stage).is_none() {
             return;
         }
-        let letter = only_letter(&stage).await;
+        let letter = stage.only_letter().await;
         assert_eq!(letter.error, round);
         retry(&stage, &letter.id).await;
     }
@@ -104,7 +101,7 @@ pub async fn receipt_from_before_a_burial_is_refused_after_the_retry(stage: Stag
     if store(&stage).is_none() {
         return;
     }
-    retry(&stage, &only_letter(&stage).await.id).await;
+    retry(&stage, &stage.only_letter().await.id).await;
     let after = stage.hold_one(&*subscription).await;
     let answer = stage.try_settle(&before, Outcome::Done).await;
     match stage.capabilities().fence {
@@ -202,7 +199,7 @@ pub async fn letter_that_is_not_there_is_answered_false(stage: Stage) {
         assert!(!store.retry(stage.queue(), &unknown).await.expect("answered"), "retried {unknown}");
         assert!(!store.remove(stage.queue(), &unknown).await.expect("answered"), "removed {unknown}");
     }
-    assert_eq!(only_letter(&stage).await.error, "stays");
+    assert_eq!(stage.only_letter().await.error, "stays");
 }
 
 /// A letter belongs to its queue: others neither list, count, retry nor remove it.
@@ -211,14 +208,14 @@ pub async fn letter_is_found_in_its_own_queue_alone(stage: Stage) {
     stage.push_plain(1).await;
     bury_all(&stage, &*subscription, &["mine"]).await;
     let Some(store) = store(&stage) else { return };
-    let letter = only_letter(&stage).await;
+    let letter = stage.only_letter().await;
     assert_eq!(other.dead().await.len(), 0, "letters of another queue");
     assert_eq!(store.count(other.queue()).await.expect("counted"), 0);
     assert!(!store.retry(other.queue(), &letter.id).await.expect("answered"));
     assert!(!store.remove(other.queue(), &letter.id).await.expect("answered"));
     assert_eq!(store.retry_all(other.queue()).await.expect("answered"), 0);
     assert_eq!(store.clear(other.queue()).await.expect("answered"), 0);
-    assert_eq!(only_letter(&stage).await.id, letter.id);
+    assert_eq!(stage.only_letter().await.id, letter.id);
 }
 
 /// Removes one for good, and no other.
@@ -227,12 +224,14 @@ pub async fn removed_letter_is_gone_for_good(stage: Stage) {
     stage.push_plain(2).await;
     bury_all(&stage, &*subscription, &["goes", "stays"]).await;
     let Some(store) = store(&stage) else { return };
-    let letters = letters(&stage, 2).await;
+    let letters = stage.letters(2).await;
     let goes = letters.iter().find(|letter| letter.error == "goes").expect("it is listed");
-    until_true(&stage, async || store.remove(stage.queue(), &goes.id).await.expect("answered")).await;
+    stage
+        .until_letters_are_found(async || store.remove(stage.queue(), &goes.id).await.expect("answered"))
+        .await;
     assert!(!store.remove(stage.queue(), &goes.id).await.expect("answered"), "removed twice");
     assert!(!store.retry(stage.queue(), &goes.id).await.expect("answered"), "retried after its removal");
-    assert_eq!(only_letter(&stage).await.error, "stays");
+    assert_eq!(stage.only_letter().await.error, "stays");
     stage.assert_none_waits(&*subscription).await;
 }
 
@@ -255,7 +254,7 @@ pub async fn letters_are_counted(stage: Stage) {
     let Some(store) = store(&stage) else { return };
     assert_eq!(store.count(stage.queue()).await.expect("counted"), 0);
     bury_all(&stage, &*subscription, &["1", "2"]).await;
-    until_true(&stage, async || store.count(stage.queue()).await.expect("counted") == 2).await;
+    stage.assert_letters(2).await;
 }
 
 /// The dead letters, if the connection reads them back; that it says so is asserted.
@@ -301,36 +300,8 @@ async fn failed_and_lost(stage: &Stage, subscription: &dyn Subscription) -> Deli
     last
 }
 
-/// The letters, of which there must be `count`; a sample is taken until it shows as many.
-async fn letters(stage: &Stage, count: usize) -> Vec<DeadLetter> {
-    let mut letters = stage.dead().await;
-    if stage.capabilities().dead_letters == Listing::Sampled {
-        let deadline = Instant::now() + NOT_LATER;
-        while letters.len() < count && Instant::now() < deadline {
-            sleep(Duration::from_millis(50)).await;
-            letters = stage.dead().await;
-        }
-    }
-    assert_eq!(letters.len(), count, "dead letters");
-    letters
-}
-
-async fn only_letter(stage: &Stage) -> DeadLetter {
-    letters(stage, 1).await.remove(0)
-}
-
 /// Makes one letter ready; where the listing is a sample it may have to be looked for again.
 async fn retry(stage: &Stage, id: &DeadLetterId) {
     let store = stage.driver().dead_letters().expect("asked before");
-    until_true(stage, async || store.retry(stage.queue(), id).await.expect("answered")).await;
-}
-
-/// Asks once where letters are listed exactly, elsewhere until the answer is true.
-async fn until_true(stage: &Stage, ask: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + NOT_LATER;
-    while !ask().await {
-        let may_ask_again = stage.capabilities().dead_letters == Listing::Sampled;
-        assert!(may_ask_again && Instant::now() < deadline, "the letter was not found");
-        sleep(Duration::from_millis(50)).await;
-    }
+    stage.until_letters_are_found(async || store.retry(stage.queue(), id).await.expect("answered")).await;
 }

@@ -108,9 +108,7 @@ pub async fn clear_removes_waiting_jobs_and_keeps_reserved_and_dead(stage: Stage
     }
     let subscription = stage.subscribe().await;
     stage.assert_nothing_comes(&*subscription, A_WHILE).await;
-    if let Some(dead) = stage.driver().dead_letters() {
-        assert_eq!(dead.count(stage.queue()).await.expect("counted"), 1);
-    }
+    stage.assert_letters(1).await;
     stage.settle(&taken[0], Outcome::Done).await;
 }
 

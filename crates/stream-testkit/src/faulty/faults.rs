@@ -1,5 +1,9 @@
 //! Which calls fail and on which side: a pure function of the seed, the operation and its number.
 
+use std::time::Duration;
+
+use stream_core::QueueName;
+
 use crate::random::SplitMix64;
 
 /// An operation of a driver that can be made to fail.
@@ -78,17 +82,21 @@ pub struct Faults {
     pub(super) seed: u64,
     chances: [f64; Operation::ALL.len()],
     side: Option<Side>,
+    slowest: Duration,
+    queue: Option<QueueName>,
 }
 
 impl Faults {
     /// No faults, until operations are named.
     pub const fn new(seed: u64) -> Self {
-        Self { seed, chances: [0.0; Operation::ALL.len()], side: None }
+        Self { seed, chances: [0.0; Operation::ALL.len()], side: None, slowest: Duration::ZERO, queue: None }
     }
 
     /// Each operation fails with this probability, from 0 to 1.
     pub const fn everywhere(seed: u64, chance: f64) -> Self {
-        Self { seed, chances: [chance; Operation::ALL.len()], side: None }
+        let mut faults = Self::new(seed);
+        faults.chances = [chance; Operation::ALL.len()];
+        faults
     }
 
     /// This operation fails with this probability, from 0 to 1.
@@ -145,6 +153,33 @@ impl Faults {
     pub const fn only(mut self, side: Side) -> Self {
         self.side = Some(side);
         self
+    }
+
+    /// Faults strike this queue alone, and so no operation that is of no one queue.
+    #[must_use]
+    pub fn in_queue(mut self, queue: QueueName) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    pub(super) fn strike_in(&self, queue: Option<&QueueName>) -> bool {
+        self.queue.is_none() || self.queue.as_ref() == queue
+    }
+
+    /// Each call waits up to `longest` before the inner call, and as long after it, by tokio's clock.
+    ///
+    /// So it can be dropped at either point. `ready` waits only before, since its answer would be lost.
+    #[must_use]
+    pub const fn slow(mut self, longest: Duration) -> Self {
+        self.slowest = longest;
+        self
+    }
+
+    /// How long the wait of this number is.
+    pub(super) fn wait(&self, number: u64) -> Duration {
+        // Apart from the numbers of calls, which are far smaller.
+        let mut random = SplitMix64::stream(self.seed, number | 1 << 63);
+        self.slowest.mul_f64(random.fraction())
     }
 
     /// The fault of the call number `number` of an operation.

@@ -6,9 +6,10 @@ use std::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use stream_core::{Error, ErrorKind, Result};
+use stream_core::{Error, ErrorKind, QueueName, Result};
 
 use super::{Faults, Operation, Side};
 
@@ -21,6 +22,7 @@ pub(super) struct Injector {
     before: [AtomicU64; Operation::ALL.len()],
     after: [AtomicU64; Operation::ALL.len()],
     is_announced: AtomicBool,
+    waits: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Injector {
             before: Default::default(),
             after: Default::default(),
             is_announced: AtomicBool::new(false),
+            waits: AtomicU64::new(0),
         }
     }
 
@@ -59,14 +62,14 @@ impl Injector {
     }
 
     /// Decides about the next call of an operation and counts it.
-    pub(super) fn draw(&self, operation: Operation) -> Option<Side> {
+    pub(super) fn draw(&self, operation: Operation, queue: Option<&QueueName>) -> Option<Side> {
         let number = self.calls[operation as usize].fetch_add(1, Ordering::Relaxed);
-        let side = self.decide(operation, number)?;
+        let side = self.decide(operation, queue, number)?;
         self.counter(side)[operation as usize].fetch_add(1, Ordering::Relaxed);
         Some(side)
     }
 
-    fn decide(&self, operation: Operation, number: u64) -> Option<Side> {
+    fn decide(&self, operation: Operation, queue: Option<&QueueName>, number: u64) -> Option<Side> {
         let mut state = self.state.lock().expect("never poisoned");
         if state.mode == Mode::Down {
             return Some(Side::Before);
@@ -76,6 +79,7 @@ impl Injector {
         }
         match state.mode {
             Mode::Calm => None,
+            _ if !state.faults.strike_in(queue) => None,
             _ => state.faults.of_call(operation, number),
         }
     }
@@ -104,6 +108,18 @@ impl Injector {
         }
     }
 
+    /// As long as the seed says, unless calm.
+    pub(super) async fn slow(&self) {
+        let number = self.waits.fetch_add(1, Ordering::Relaxed);
+        let wait = {
+            let state = self.state.lock().expect("never poisoned");
+            if state.mode == Mode::Seeded { state.faults.wait(number) } else { Duration::ZERO }
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     pub(super) fn unavailable(&self, operation: Operation) -> Error {
         self.error(ErrorKind::Unavailable, operation).explained("injected before the call")
     }
@@ -120,26 +136,31 @@ impl Injector {
     pub(super) async fn write<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.draw(operation) {
+        self.slow().await;
+        let answer = match self.draw(operation, queue) {
             None => call.await,
             Some(Side::Before) => Err(self.unavailable(operation)),
             Some(Side::After) => {
                 // An error of the inner driver says more than the injected one.
-                call.await?;
-                Err(self.unknown(operation))
+                call.await.and_then(|_| Err(self.unknown(operation)))
             }
-        }
+        };
+        self.slow().await;
+        answer
     }
 
     /// A call that only looks: on either side nothing was applied.
     pub(super) async fn read<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.draw(operation) {
+        self.slow().await;
+        match self.draw(operation, queue) {
             None => call.await,
             Some(_) => Err(self.unavailable(operation)),
         }
@@ -149,19 +170,23 @@ impl Injector {
     pub(super) async fn batch<T>(
         &self,
         operation: Operation,
+        queue: Option<&QueueName>,
         items: usize,
         call: impl Future<Output = Vec<Result<T>>>,
     ) -> Vec<Result<T>> {
         if items == 0 {
             return call.await;
         }
-        match self.draw(operation) {
+        self.slow().await;
+        let answers = match self.draw(operation, queue) {
             None => call.await,
             Some(Side::Before) => (0..items).map(|_| Err(self.unavailable(operation))).collect(),
             Some(Side::After) => {
                 let answers = call.await.into_iter();
                 answers.map(|answer| answer.and_then(|_| Err(self.unknown(operation)))).collect()
             }
-        }
+        };
+        self.slow().await;
+        answers
     }
 }

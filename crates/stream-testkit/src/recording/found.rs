@@ -6,9 +6,10 @@ use stream_core::Priority;
 
 use super::Stored;
 
-/// Jobs of one type that were pushed: narrow them, then say how many there should be.
+/// Jobs of one type or name that were pushed: narrow them, then say how many there should be.
 ///
-/// What a failed assertion prints has queue, delay and priority of each job found, and no payload.
+/// What a failed assertion prints has queue, delay and priority of each job found, and neither payload, keys
+/// nor headers, which may hold secrets.
 #[must_use = "say how many are expected: `one`, `none`, `times` or `all`"]
 pub struct Found<J> {
     /// The type's name, with what the jobs were narrowed by so far.
@@ -36,6 +37,26 @@ impl<J> Found<J> {
     pub fn with_priority(self, priority: Priority) -> Self {
         let is_it = |stored: &Stored, _: &J| stored.job.envelope.priority == priority;
         self.narrowed(format_args!("with priority {priority}"), is_it)
+    }
+
+    /// Only those of this group.
+    pub fn in_group(self, group: &str) -> Self {
+        let is_it = |stored: &Stored, _: &J| stored.job.envelope.group.as_deref() == Some(group);
+        self.narrowed(format_args!("in the group asked for"), is_it)
+    }
+
+    /// Only those with this unique key.
+    pub fn with_unique_key(self, key: &str) -> Self {
+        let is_it = |stored: &Stored, _: &J| stored.job.envelope.unique_key.as_deref() == Some(key);
+        self.narrowed(format_args!("with the unique key asked for"), is_it)
+    }
+
+    /// Only those with this header and this value.
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        let is_it = |stored: &Stored, _: &J| {
+            stored.job.envelope.headers.get(name).is_some_and(|found| found == value)
+        };
+        self.narrowed(format_args!("with the header {name} asked for"), is_it)
     }
 
     /// Only those for which `is_it` holds.

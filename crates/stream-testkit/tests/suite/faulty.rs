@@ -235,3 +235,40 @@ async fn operations_do_not_change_each_others_faults() {
     }
     assert_eq!(answers[0], answers[1]);
 }
+
+/// A slow call waits before the inner one and after it, and can be dropped at either point.
+#[tokio::test(start_paused = true)]
+async fn slow_call_can_be_dropped_before_and_after_it_was_applied() {
+    let longest = Duration::from_millis(40);
+    let (mut before, mut after) = (0, 0);
+    for seed in 0..30 {
+        let scene = Scene::with(Faults::new(seed).slow(longest)).await;
+        // A point that lies before the inner call for some seeds and behind it for others.
+        let ended = tokio::time::timeout(longest / 2, scene.push(1)).await.is_ok();
+        let stored = scene.depth().await.0 == 1;
+        assert!(stored || !ended, "it was answered and not stored");
+        before += u32::from(!stored);
+        after += u32::from(stored && !ended);
+    }
+    assert!(before > 0 && after > 0, "{before} dropped before, {after} after");
+
+    let scene = Scene::with(Faults::new(1).slow(LONG)).await;
+    scene.faulty.calm();
+    let began = tokio::time::Instant::now();
+    scene.push(1).await.remove(0).expect("stored");
+    assert_eq!(began.elapsed(), Duration::ZERO, "a calm driver is slow");
+}
+
+/// Faults in one queue strike no other, and none that is of no one queue.
+#[tokio::test]
+async fn faults_in_one_queue_strike_no_other() {
+    let broken = QueueName::new("broken").expect("legal");
+    let faults = Faults::everywhere(1, 1.0).only(Side::Before).in_queue(broken.clone());
+    let mut scene = Scene::with(faults).await;
+    scene.push(1).await.remove(0).expect("stored");
+    assert_eq!(scene.reserve(&scene.faulty, LONG).await.expect("reserved").len(), 1);
+    scene.faulty.check().await.expect("of no queue");
+    scene.queue = broken;
+    assert_eq!(kind(scene.push(1).await.remove(0)), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(scene.reserve(&scene.faulty, LONG).await), Some(ErrorKind::Unavailable));
+}

@@ -6,6 +6,7 @@ mod decorated;
 mod fault;
 mod faulty;
 mod ledger;
+mod limited;
 mod proxy;
 mod toy;
 

@@ -102,7 +102,7 @@ pub(super) fn users(password: &str) -> String {
     let lines = [
         "CREATE DATABASE IF NOT EXISTS stream;".to_owned(),
         format!("CREATE USER IF NOT EXISTS 'stream'@'127.0.0.1' IDENTIFIED BY '{password}';"),
-        "GRANT ALL ON *.* TO 'stream'@'127.0.0.1';".to_owned(),
+        "GRANT ALL ON *.* TO 'stream'@'127.0.0.1' WITH GRANT OPTION;".to_owned(),
         format!("ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';"),
     ];
     lines.join("\n") + "\n"

@@ -6,28 +6,28 @@ fn picks(picker: &mut Picker, count: usize) -> Vec<usize> {
     (0..count).map_while(|_| picker.next(Instant::now())).collect()
 }
 
-#[tokio::test]
-async fn queues_take_turns() {
+#[test]
+fn queues_take_turns() {
     assert_eq!(picks(&mut Picker::new([1, 1, 1], false), 6), [0, 1, 2, 0, 1, 2]);
 }
 
-#[tokio::test]
-async fn a_weight_is_a_share_and_nobody_starves() {
+#[test]
+fn a_weight_is_a_share_and_nobody_starves() {
     let picked = picks(&mut Picker::new([3, 1], false), 8);
     assert_eq!(picked.iter().filter(|at| **at == 0).count(), 6);
     assert!(picked.windows(4).all(|four| four.contains(&1)), "{picked:?}");
 }
 
-#[tokio::test]
-async fn in_strict_order_the_first_with_work_is_asked() {
+#[test]
+fn in_strict_order_the_first_with_work_is_asked() {
     let mut picker = Picker::new([1, 1], true);
     assert_eq!(picks(&mut picker, 3), [0, 0, 0]);
     picker.is_empty(0);
     assert_eq!(picks(&mut picker, 2), [1, 1]);
 }
 
-#[tokio::test]
-async fn a_failing_queue_pauses_and_the_others_go_on() {
+#[test]
+fn a_failing_queue_pauses_and_the_others_go_on() {
     let mut picker = Picker::new([1, 1], false);
     assert!(picker.failed(0, Instant::now(), 1.0), "an outage begins");
     assert!(!picker.failed(0, Instant::now(), 1.0), "the same outage");

@@ -29,7 +29,7 @@ CREATE TABLE {jobs} (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX "{name}_fetch" ON {jobs} (queue, priority, available_at, place);
-CREATE UNIQUE INDEX "{name}_unique" ON {jobs} (queue, unique_key) WHERE unique_key IS NOT NULL;
+CREATE UNIQUE INDEX "{name}_unique" ON {jobs} (unique_key, queue) WHERE unique_key IS NOT NULL;
 -- Dead letters are apart, so that no reserve passes over them. The number of a burial names the letter.
 CREATE TABLE {dead} (
     id uuid NOT NULL,

@@ -1,5 +1,1 @@
-SELECT burial, id, payload, attempts, lost, error
-FROM {dead}
-WHERE queue = $1 AND burial > $2
-ORDER BY burial
-LIMIT $3
+SELECT burial, id, payload, attempts, lost, error FROM {+letters}($1, $2, $3)

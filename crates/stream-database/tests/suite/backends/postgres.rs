@@ -2,11 +2,15 @@
 
 pub(crate) mod own;
 
-use std::{env, sync::Arc};
+use std::{
+    env,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
-use sqlx::{PgPool, types::Uuid};
+use sqlx::{AssertSqlSafe, PgPool, types::Uuid};
 use stream_core::{Driver, JobId, QueueName, Result};
-use stream_database::DatabaseDriver;
+use stream_database::{DatabaseConfig, DatabaseDriver};
 use stream_testkit::{Backend, Skip, async_trait, crash::CrashBackend, service_url};
 
 const VARIABLE: &str = "STREAM_TEST_POSTGRES_URL";
@@ -14,30 +18,45 @@ const VARIABLE: &str = "STREAM_TEST_POSTGRES_URL";
 #[derive(Debug)]
 pub(crate) struct PostgresBackend {
     url: String,
+    prefix: String,
+    /// For what a program does that knows nothing but the tables.
+    by_hand: PgPool,
 }
 
 /// The server with the tables in it.
 pub(crate) async fn set_up() -> Result<PostgresBackend, Skip> {
     let url = service_url(VARIABLE)?;
-    let driver = DatabaseDriver::connect(&url).await.unwrap();
+    let backend =
+        PostgresBackend { prefix: prefix(&url).await, by_hand: PgPool::connect_lazy(&url).unwrap(), url };
+    let driver = connect(&backend.url, &backend.prefix).await.unwrap();
     driver.migrate().await.unwrap();
     driver.close().await.unwrap();
-    Ok(PostgresBackend { url })
+    Ok(backend)
+}
+
+/// Tables that were made by other migrations than those of this program are not its own.
+async fn prefix(url: &str) -> String {
+    let mut hash = DefaultHasher::new();
+    DatabaseDriver::connect(url).await.unwrap().migrations().hash(&mut hash);
+    format!("t{:08x}_", hash.finish() as u32)
+}
+
+async fn connect(url: &str, prefix: &str) -> Result<DatabaseDriver> {
+    DatabaseDriver::connect_with(url, DatabaseConfig::new().prefix(prefix)).await
 }
 
 #[async_trait]
 impl Backend for PostgresBackend {
     async fn connect(&self) -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(DatabaseDriver::connect(&self.url).await?))
+        Ok(Arc::new(connect(&self.url, &self.prefix).await?))
     }
 
     async fn inject(&self, queue: &QueueName, bytes: Vec<u8>) -> Result<()> {
         // As a program that knows nothing but the table: an id, a queue, a payload.
-        let pool = PgPool::connect(&self.url).await.unwrap();
         let id = Uuid::from_bytes(*JobId::new().as_bytes());
-        let insert = sqlx::query("INSERT INTO jobs (id, queue, payload) VALUES ($1, $2, $3)");
-        insert.bind(id).bind(queue.as_str()).bind(bytes).execute(&pool).await.unwrap();
-        pool.close().await;
+        let insert = format!("INSERT INTO {}jobs (id, queue, payload) VALUES ($1, $2, $3)", self.prefix);
+        let insert = sqlx::query(AssertSqlSafe(insert));
+        insert.bind(id).bind(queue.as_str()).bind(bytes).execute(&self.by_hand).await.unwrap();
         Ok(())
     }
 }
@@ -49,6 +68,7 @@ impl CrashBackend for PostgresBackend {
     }
 
     async fn connect_from_env() -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(DatabaseDriver::connect(&env::var(VARIABLE).unwrap()).await?))
+        let url = env::var(VARIABLE).unwrap();
+        Ok(Arc::new(connect(&url, &prefix(&url).await).await?))
     }
 }

@@ -1,143 +1,16 @@
 //! Each verb when its statement is not sent, and when its answer is lost after the server has obeyed.
 
-use std::{net::ToSocketAddrs, slice, time::Duration};
+pub(crate) mod scene;
+#[cfg(unix)]
+mod server;
 
-use sqlx::{PgPool, postgres::PgPoolOptions};
-use stream_core::{
-    Delivery, Draft, Driver, ErrorKind, NewJob, Outcome, Pushed, QueueName, Reserve, Result, Settlement,
-    Subscription,
-};
-use stream_database::DatabaseDriver;
-use stream_testkit::proxy::Proxy;
+use std::time::Duration;
+
+use stream_core::{Driver, ErrorKind, Outcome, Pushed, Reserve};
+use stream_database::Notifications;
 use tokio::time::{sleep, timeout};
 
-use crate::backends::postgres::own::Own;
-
-const CALL: Duration = Duration::from_millis(300);
-const LEASE: Duration = Duration::from_millis(400);
-const NOT_LATER: Duration = Duration::from_secs(5);
-
-/// A driver behind a proxy, and one with a way of its own that sees what the server has.
-struct Scene {
-    own: Own,
-    proxy: Proxy,
-    pool: PgPool,
-    driver: DatabaseDriver,
-    direct: DatabaseDriver,
-    queue: QueueName,
-}
-
-impl Scene {
-    async fn new(test: &str) -> Option<Self> {
-        let own = Own::new(test)?;
-        let direct = own.migrated().await;
-        let (_, host) = own.url.rsplit_once('@').unwrap();
-        let host = host.split('/').next().unwrap();
-        let server = host.to_socket_addrs().unwrap().next().unwrap();
-        let proxy = Proxy::start(server).await.unwrap();
-        let url = own.url.replace(host, &proxy.address().to_string());
-        let options = PgPoolOptions::new().max_connections(1).acquire_timeout(CALL / 2);
-        let pool = options.test_before_acquire(false).connect(&url).await.unwrap();
-        let config = own.config().call_timeout(CALL);
-        let driver = DatabaseDriver::from_pool(pool.clone(), config).await.unwrap();
-        Some(Self { own, proxy, pool, driver, direct, queue: Self::queue("default") })
-    }
-
-    /// The server obeys the next statement; nobody hears of it.
-    async fn lose_answers(&self) {
-        self.prepare_statements().await;
-        self.until_idle().await;
-        self.proxy.eat_replies();
-    }
-
-    /// A statement that is new to a connection is first asked about, and never sent without that answer.
-    async fn prepare_statements(&self) {
-        let other = Self::queue("other");
-        let subscription = self.driver.subscribe(slice::from_ref(&other)).await.unwrap();
-        self.driver.push(&other, &[job()]).await.remove(0).unwrap();
-        let error = String::from("no luck");
-        let retry = Outcome::Retry { after: Duration::ZERO, error: error.clone() };
-        for outcome in [retry, Outcome::Bury { error }, Outcome::Done] {
-            let delivery = subscription.reserve(&other, Reserve::new(1)).await.unwrap().remove(0);
-            self.driver.extend(&other, &[&delivery], LEASE).await.remove(0).unwrap();
-            self.driver.settle(&other, &[Settlement::new(&delivery, &outcome)]).await.remove(0).unwrap();
-            self.driver.dead_letters().unwrap().retry_all(&other).await.unwrap();
-        }
-    }
-
-    /// The connection was given back, and asked whether it still works.
-    async fn until_idle(&self) {
-        let idle = async {
-            while self.pool.num_idle() == 0 {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(NOT_LATER, idle).await.expect("the connection is given back");
-    }
-
-    fn queue(name: &str) -> QueueName {
-        QueueName::new(name).unwrap()
-    }
-
-    /// Nothing reaches the server, old connections are closed.
-    async fn unplug(&self) {
-        self.proxy.refuse().await;
-        self.proxy.cut().await;
-    }
-
-    async fn plug_in(&self) {
-        self.proxy.pass().await;
-        self.proxy.cut().await;
-        let answers = async { while self.driver.check().await.is_err() {} };
-        timeout(NOT_LATER, answers).await.expect("the driver connects again by itself");
-    }
-
-    async fn push(&self, job: &NewJob) -> Result<Pushed> {
-        self.driver.push(&self.queue, slice::from_ref(job)).await.remove(0)
-    }
-
-    async fn subscribe(&self, driver: &DatabaseDriver) -> Box<dyn Subscription> {
-        driver.subscribe(slice::from_ref(&self.queue)).await.unwrap()
-    }
-
-    async fn take(&self) -> Delivery {
-        let subscription = self.subscribe(&self.direct).await;
-        let mut taken = subscription.reserve(&self.queue, Reserve::new(1)).await.unwrap();
-        taken.pop().expect("a job is ready")
-    }
-
-    async fn settle(&self, delivery: &Delivery, outcome: &Outcome) -> Result<()> {
-        self.driver.settle(&self.queue, &[Settlement::new(delivery, outcome)]).await.remove(0)
-    }
-
-    /// Ready, reserved and dead jobs on the server, once a call that was given up has had its effect.
-    async fn until(&self, wanted: (u64, u64, u64)) {
-        let reached = async {
-            loop {
-                let depth = self.direct.depth(&self.queue).await.unwrap();
-                if (depth.ready, depth.reserved, depth.dead.unwrap()) == wanted {
-                    return;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(NOT_LATER, reached).await.unwrap_or_else(|_| panic!("{wanted:?} never came"));
-    }
-
-    async fn end(self) {
-        self.direct.close().await.unwrap();
-        self.pool.close().await;
-        self.own.drop_tables().await;
-    }
-}
-
-fn job() -> NewJob {
-    Draft::named("x", &1).into_job().unwrap()
-}
-
-fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
-    result.unwrap_err().kind().clone()
-}
+use self::scene::{CALL, LEASE, LONG, NOT_LATER, Scene, job, kind, limited};
 
 #[tokio::test]
 async fn a_push_without_an_answer_is_unknown_and_recognised_when_repeated() {
@@ -289,5 +162,149 @@ async fn a_migration_without_an_answer_can_be_repeated() {
 
     scene.driver.migrate().await.unwrap();
     scene.push(&job()).await.unwrap();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_leaves_no_connection_behind_that_hangs() {
+    let name = "fault::postgres::a_call_that_was_given_up_leaves_no_connection_behind_that_hangs";
+    let Some(scene) = Scene::new(name).await else { return };
+    let job = job();
+
+    scene.lose_answers().await;
+    assert_eq!(kind(scene.push(&job).await), ErrorKind::OutcomeUnknown);
+    // The answer never comes, and nothing tells that: it is the driver that has closed its only connection.
+    scene.proxy.pass().await;
+
+    assert_eq!(scene.push(&job).await.unwrap(), Pushed::AlreadyStored(job.envelope.id));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_repeated_push_without_an_answer_can_be_repeated_again() {
+    let name = "fault::postgres::a_repeated_push_without_an_answer_can_be_repeated_again";
+    let Some(scene) = Scene::new(name).await else { return };
+    let (job, other) = (job(), job());
+    scene.push(&job).await.unwrap();
+
+    // The answer to the insert is passed on, that to the question why it stored nothing is not.
+    scene.prepare_statements().await;
+    let jobs = [job.clone(), other.clone()];
+    let pushed = scene.losing_answer(2, scene.driver.push(&scene.queue, &jobs)).await;
+    let kinds: Vec<_> =
+        pushed.into_iter().map(|answer| answer.map_err(|error| error.kind().clone())).collect();
+    scene.plug_in().await;
+
+    assert_eq!(kinds, [Err(ErrorKind::OutcomeUnknown), Err(ErrorKind::OutcomeUnknown)]);
+    for job in [&job, &other] {
+        assert_eq!(scene.push(job).await.unwrap(), Pushed::AlreadyStored(job.envelope.id));
+    }
+    scene.until((2, 0, 0)).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_limited_reserve_without_an_answer_has_spent_its_permits() {
+    let name = "fault::postgres::a_limited_reserve_without_an_answer_has_spent_its_permits";
+    let Some(scene) = Scene::new(name).await else { return };
+    let subscription = scene.subscribe(&scene.driver).await;
+    let direct = scene.subscribe(&scene.direct).await;
+    // The log is made by the first limited reserve, which takes one.
+    for _ in 0..3 {
+        scene.push(&job()).await.unwrap();
+    }
+    assert_eq!(direct.reserve(&scene.queue, limited(1)).await.unwrap().len(), 1);
+
+    // Begin, lock, take, note, commit: each waits for the answer to the one before.
+    for (lost, is_taken) in [(1, false), (3, false), (5, true)] {
+        scene.prepare_statements().await;
+        let reserve = subscription.reserve(&scene.queue, limited(2));
+        let failed = scene.losing_answer(lost, reserve).await;
+        assert!(failed.unwrap_err().is_transient(), "{lost}");
+        scene.plug_in().await;
+        let depth = scene.direct.depth(&scene.queue).await.unwrap();
+        assert_eq!(depth.reserved, 1 + u64::from(is_taken), "{lost}");
+    }
+
+    assert!(direct.reserve(&scene.queue, limited(2)).await.unwrap().is_empty(), "the permits are spent");
+    assert_eq!(direct.reserve(&scene.queue, limited(3)).await.unwrap().len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_clear_without_an_answer_can_be_repeated() {
+    let Some(scene) = Scene::new("fault::postgres::a_clear_without_an_answer_can_be_repeated").await else {
+        return;
+    };
+    scene.push(&job()).await.unwrap();
+    let delivery = scene.take().await;
+    scene.push(&job()).await.unwrap();
+
+    scene.lose_answers().await;
+    assert_eq!(kind(scene.driver.clear(&scene.queue).await), ErrorKind::OutcomeUnknown);
+    scene.until((0, 1, 0)).await;
+    scene.plug_in().await;
+
+    assert_eq!(scene.driver.clear(&scene.queue).await.unwrap().waiting, Some(0));
+    scene.settle(&delivery, &Outcome::Done).await.unwrap();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn letters_whose_list_was_not_answered_stay_and_removed_ones_are_gone() {
+    let name = "fault::postgres::letters_whose_list_was_not_answered_stay_and_removed_ones_are_gone";
+    let Some(scene) = Scene::new(name).await else { return };
+    for _ in 0..2 {
+        scene.push(&job()).await.unwrap();
+        let delivery = scene.take().await;
+        scene.settle(&delivery, &Outcome::Bury { error: "hopeless".into() }).await.unwrap();
+    }
+    let letters = scene.driver.dead_letters().unwrap();
+
+    scene.lose_answers().await;
+    assert_eq!(kind(letters.list(&scene.queue, None, 9).await), ErrorKind::Unavailable);
+    scene.plug_in().await;
+    let first = letters.list(&scene.queue, None, 9).await.unwrap().remove(0);
+    scene.lose_answers().await;
+    assert_eq!(kind(letters.remove(&scene.queue, &first.id).await), ErrorKind::OutcomeUnknown);
+    scene.until((0, 0, 1)).await;
+    scene.plug_in().await;
+
+    assert!(!letters.remove(&scene.queue, &first.id).await.unwrap());
+    assert_eq!(letters.count(&scene.queue).await.unwrap(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_hears_nothing_any_more_is_noticed() {
+    let name = "fault::postgres::a_connection_that_hears_nothing_any_more_is_noticed";
+    let Some(scene) = Scene::with(name, Notifications::On).await else { return };
+    let subscription = scene.subscribe(&scene.driver).await;
+    assert!(subscription.ready(Duration::ZERO).await.unwrap().is_empty());
+    let waiting = tokio::spawn(async move { subscription.ready(LONG).await.map(|ready| ready.len()) });
+    // The call's connection and the one that listens.
+    let heard = async {
+        while scene.proxy.traffic().connections < 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        sleep(CALL).await;
+    };
+    timeout(NOT_LATER, heard).await.expect("it listens");
+
+    // What the server tells from now on gets lost, and no end of the connection tells so.
+    scene.proxy.eat_replies();
+    scene.direct.push(&scene.queue, &[job()]).await.remove(0).unwrap();
+    let before = scene.proxy.traffic().connections;
+    let asked = async {
+        while scene.proxy.traffic().connections == before {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(NOT_LATER * 3, asked).await.expect("the silence is noticed");
+    scene.proxy.pass().await;
+
+    let ready =
+        timeout(NOT_LATER * 3, waiting).await.expect("what was told meanwhile is looked for").unwrap();
+    assert_eq!(ready.unwrap(), 1);
     scene.end().await;
 }

@@ -1,9 +1,13 @@
 //! What PostgreSQL's own ways ask for: permissions, locks, pools, tables that are not there.
 
+mod cost;
+pub(crate) mod snapshot;
+mod transaction;
+
 use std::{slice, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
-use stream_core::{Draft, Driver, ErrorKind, QueueName, Reserve, Subscription};
+use stream_core::{Draft, Driver, ErrorKind, Pushed, QueueName, Reserve, Subscription};
 use stream_database::{DatabaseDriver, Notifications};
 use tokio::{
     task::JoinHandle,
@@ -242,5 +246,42 @@ async fn a_session_that_can_lose_or_not_write_jobs_is_told_so() {
         assert!(findings.contains(what), "{findings}");
     }
     owner.close().await.unwrap();
+    own.drop_tables().await;
+}
+
+#[tokio::test]
+async fn a_push_that_waited_for_a_burial_does_not_bring_the_job_back() {
+    let name = "own::postgres::a_push_that_waited_for_a_burial_does_not_bring_the_job_back";
+    let Some(own) = Own::new(name) else { return };
+    let driver = own.migrated().await;
+    let job = Draft::named("x", &1).into_job().unwrap();
+    driver.push(&queue(), slice::from_ref(&job)).await.remove(0).unwrap();
+    // Somebody else's burial, not yet committed.
+    let pool = PgPool::connect(&own.url).await.unwrap();
+    let mut burial = pool.begin().await.unwrap();
+    let bury = "WITH gone AS (DELETE FROM {jobs} RETURNING *) \
+                INSERT INTO {jobs}_dead (id, queue, payload, attempts, created_at, priority, lost, error) \
+                SELECT id, queue, payload, attempts, created_at, priority, lost, 'hopeless' FROM gone";
+    let bury = bury.replace("{jobs}", &format!("{}jobs", own.prefix));
+    sqlx::raw_sql(AssertSqlSafe(bury)).execute(&mut *burial).await.unwrap();
+
+    let (pusher, again) = (driver.clone(), job.clone());
+    let pushed = tokio::spawn(async move { pusher.push(&queue(), &[again]).await.remove(0) });
+    let waits = format!(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE '%{}jobs_insert%')",
+        own.prefix
+    );
+    let waiting = async {
+        let count = || sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits.clone())).fetch_one(&pool);
+        while count().await.unwrap() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(NOT_LATER, waiting).await.expect("the push waits for the burial");
+    burial.commit().await.unwrap();
+
+    assert_eq!(pushed.await.unwrap().unwrap(), Pushed::AlreadyStored(job.envelope.id));
+    let depth = driver.depth(&queue()).await.unwrap();
+    assert_eq!((depth.ready, depth.dead), (0, Some(1)));
     own.drop_tables().await;
 }

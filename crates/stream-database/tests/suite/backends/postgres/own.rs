@@ -52,5 +52,9 @@ impl Own {
 
     pub(crate) async fn drop_tables(&self) {
         self.run("DROP TABLE {jobs}, {jobs}_dead, {jobs}_limits, {jobs}_versions").await;
+        // What is theirs alone goes with them.
+        let functions = "DO $$ DECLARE one text; BEGIN FOR one IN SELECT oid::regprocedure::text FROM pg_proc \
+                         WHERE starts_with(proname, '{jobs}_') LOOP EXECUTE 'DROP FUNCTION ' || one; END LOOP; END $$";
+        self.run(functions).await;
     }
 }

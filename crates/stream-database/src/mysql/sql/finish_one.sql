@@ -1,0 +1,2 @@
+-- id, queue, token.
+DELETE FROM {jobs} WHERE id = ? AND queue = ? AND token = ?

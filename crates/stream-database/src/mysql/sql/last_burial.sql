@@ -1,0 +1,1 @@
+SELECT MAX(burial) FROM {dead} WHERE queue = ?

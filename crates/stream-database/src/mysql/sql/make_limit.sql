@@ -1,0 +1,1 @@
+INSERT INTO {limits} (queue, log) VALUES (?, '') ON DUPLICATE KEY UPDATE queue = queue

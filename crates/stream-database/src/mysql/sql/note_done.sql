@@ -1,0 +1,2 @@
+-- ticket.
+INSERT INTO {done} (ticket) VALUES (?)

@@ -1,0 +1,1 @@
+UPDATE {limits} SET log = ? WHERE queue = ?

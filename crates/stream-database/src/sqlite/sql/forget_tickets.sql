@@ -1,0 +1,1 @@
+DELETE FROM "{name}_completed" WHERE ticket < ?1

@@ -1,0 +1,1 @@
+SELECT max(burial) FROM {dead} WHERE queue = ?1

@@ -1,0 +1,1 @@
+INSERT INTO "{name}_completed" (ticket) VALUES (?1)

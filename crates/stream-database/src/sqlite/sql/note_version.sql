@@ -1,0 +1,1 @@
+INSERT INTO {versions} (version, name) VALUES (?1, ?2)

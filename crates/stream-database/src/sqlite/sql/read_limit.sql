@@ -1,0 +1,1 @@
+SELECT log FROM {limits} WHERE queue = ?1

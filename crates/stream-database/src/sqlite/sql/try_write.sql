@@ -1,0 +1,2 @@
+-- Changes nothing, and fails where nothing can be changed.
+DELETE FROM {versions} WHERE false

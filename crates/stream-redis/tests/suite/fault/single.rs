@@ -1,0 +1,4 @@
+//! On one server.
+
+mod answers;
+mod outages;
