@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use stream_core::{Capabilities, Driver};
 use stream_database::DatabaseDriver;
 use stream_memory::MemoryDriver;
+use stream_rabbitmq::RabbitMqDriver;
 use stream_redis::RedisDriver;
 
 /// One row: what is promised, and how a driver's promise reads.
@@ -40,12 +41,14 @@ async fn main() -> Result<()> {
     let mysql = DatabaseDriver::connect("mysql://localhost/jobs").await?;
     let sqlite = DatabaseDriver::connect("sqlite:jobs.db").await?;
     let redis = RedisDriver::connect("redis://localhost").await?;
-    let drivers: [Box<dyn Driver>; 5] = [
+    let rabbitmq = RabbitMqDriver::connect("amqp://localhost/%2f").await?;
+    let drivers: [Box<dyn Driver>; 6] = [
         Box::new(MemoryDriver::new()),
         Box::new(postgres),
         Box::new(mysql),
         Box::new(sqlite),
         Box::new(redis),
+        Box::new(rabbitmq),
     ];
     let promised: Vec<(&str, Capabilities)> =
         drivers.iter().map(|driver| (driver.name(), driver.capabilities())).collect();

@@ -20,6 +20,8 @@ pub(crate) async fn check(connection: &Connection) -> Outcome<Vec<Finding>> {
     if live.is_blocked() {
         let what = "the broker takes no messages: it is short of memory or disk";
         findings.push(Finding::severe(what, "look at its alarms, give it more, or drain its queues"));
+        // Nothing can be asked on this connection until then.
+        return Ok(findings);
     }
     if connection.config.queue_type == QueueType::Classic {
         let what = "classic queues are on one node: what is in them is gone with it";

@@ -1,7 +1,7 @@
 //! What a driver and its subscriptions share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, Weak,
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) pushes: Link,
     pub(crate) takes: Link,
     intakes: Mutex<HashMap<u64, Weak<Intake>>>,
+    /// Queues that did not answer.
+    shunned: Mutex<HashSet<String>>,
     calls: AtomicU64,
     closed: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl Connection {
             takes: link(),
             topology: Topology::new(&config),
             intakes: Mutex::default(),
+            shunned: Mutex::default(),
             calls: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             config,
@@ -79,6 +82,18 @@ impl Connection {
     /// The channel that a receipt is of, if it is still there.
     pub(crate) fn intake(&self, nonce: u64) -> Option<Arc<Intake>> {
         locked(&self.intakes).get(&nonce).and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn shun(&self, queue: String) {
+        locked(&self.shunned).insert(queue);
+    }
+
+    pub(crate) fn welcome(&self, queue: &str) {
+        locked(&self.shunned).remove(queue);
+    }
+
+    pub(crate) fn is_shunned(&self, queue: &str) -> bool {
+        locked(&self.shunned).contains(queue)
     }
 
     pub(crate) async fn close(&self) {

@@ -18,7 +18,7 @@ use crate::{
     intake::Intake,
     locked::locked,
     message::{Change, Message},
-    publish::{Parcel, publish},
+    publish::{Fate, Parcel, publish},
     rounds::Rounds,
     stock::Stage,
     topology::Part,
@@ -161,11 +161,21 @@ async fn write(intake: &Arc<Intake>, tasks: &[Task]) -> Vec<Outcome<()>> {
             break;
         }
         let parcels: Vec<Parcel<'_>> = open.iter().map(|at| parcel(intake, &tasks[*at])).collect();
-        if rounds.judge(publish(&intake.channel, &parcels, None).await) {
+        let fates = publish(&intake.channel, &parcels, intake.connection.config.call_timeout).await;
+        if fates.iter().any(is_unanswered) {
+            // Nobody knows whether these copies are there, and they stand in the way of all others: the channel ends, and
+            // the broker has the originals again.
+            intake.end();
+        }
+        if rounds.judge(fates) {
             intake.live.forget_all();
         }
     }
     rounds.outcomes()
+}
+
+fn is_unanswered(fate: &Fate) -> bool {
+    matches!(fate, Fate::Failed(failure) if failure.fault == Fault::InDoubt && failure.source.is_none())
 }
 
 async fn prepare<'t>(intake: &Arc<Intake>, tasks: impl Iterator<Item = &'t Task>) -> Outcome<()> {

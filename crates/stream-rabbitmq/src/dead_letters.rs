@@ -171,7 +171,7 @@ impl RabbitMqDeadLetters {
             self.connection.topology.ensure(live, parts).await.map_err(in_doubt)?;
             let parcels: Vec<Parcel<'_>> =
                 open.iter().map(|at| self.parcel(queue, &taken[*at].message)).collect();
-            if rounds.judge(publish(channel, &parcels, Some(self.connection.config.call_timeout)).await) {
+            if rounds.judge(publish(channel, &parcels, self.connection.config.call_timeout).await) {
                 live.forget_all();
             }
         }

@@ -34,6 +34,7 @@ use crate::{
     live::Live,
     locked::locked,
     message::{Message, random},
+    sickness,
     stock::{LINES, Stage, Stock},
     tender,
     topology::Part,
@@ -92,6 +93,7 @@ impl Intake {
             left,
         });
         connection.enlist(&intake)?;
+        sickness::watch(&intake);
         tokio::spawn(tender::tend(Lifeline(intake.clone())));
         tokio::spawn(copier::copy(intake.clone(), waiting));
         Ok(intake)
@@ -150,6 +152,10 @@ impl Intake {
     /// The place of a queue of this subscription.
     pub(crate) fn place_of(&self, queue: &QueueName) -> Option<usize> {
         self.queues.iter().position(|one| one == queue)
+    }
+
+    pub(crate) fn lines(&self) -> usize {
+        self.queues.len() * LINES
     }
 
     /// Which queue and priority a line is.

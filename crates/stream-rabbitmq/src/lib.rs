@@ -26,6 +26,7 @@ mod push;
 mod receipt;
 mod rounds;
 mod settle;
+mod sickness;
 mod stock;
 mod subscription;
 mod tender;

@@ -23,6 +23,8 @@ pub(crate) const PRIORITY: &str = "stream-priority";
 const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Why the broker itself moved a message to the dead letters.
 const FIRST_DEATH_REASON: &str = "x-first-death-reason";
+/// It was delivered too often; the levels of the delay chain have another reason.
+const DELIVERY_LIMIT: &str = "delivery_limit";
 /// The broker keeps the message on disk.
 const PERSISTENT: u8 = 2;
 
@@ -65,10 +67,10 @@ impl Message {
         let none = FieldTable::default();
         let headers = properties.headers().as_ref().unwrap_or(&none);
         let redeliveries = number(headers, DELIVERY_COUNT);
-        let died =
-            || text(headers, FIRST_DEATH_REASON).map(|reason| format!("the broker moved it here: {reason}"));
+        let is_given_up = text(headers, FIRST_DEATH_REASON).is_some_and(|reason| reason == DELIVERY_LIMIT);
+        let given_up = || is_given_up.then(|| "the broker's limit of deliveries was reached".to_owned());
         let (attempt, lost) = (number(headers, ATTEMPT), number(headers, LOST));
-        let last_error = text(headers, ERROR).or_else(died);
+        let last_error = text(headers, ERROR).or_else(given_up);
         let burial = text(headers, BURIAL).map(String::into_bytes);
         let priority = text(headers, PRIORITY)
             .and_then(|name| Priority::ALL.into_iter().find(|one| one.as_str() == name));

@@ -43,9 +43,9 @@ const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, im
 /// Publishes all at once and awaits their confirms; the fate of each.
 ///
 /// The channel is in confirm mode and nobody else publishes through it, or the messages that come back could not be
-/// told apart. Without a limit the confirms are awaited until the channel ends.
-pub(crate) async fn publish(channel: &Channel, parcels: &[Parcel<'_>], limit: Option<Duration>) -> Vec<Fate> {
-    let deadline = limit.map(|limit| Deadline { at: Instant::now() + limit, limit });
+/// told apart.
+pub(crate) async fn publish(channel: &Channel, parcels: &[Parcel<'_>], limit: Duration) -> Vec<Fate> {
+    let deadline = Deadline { at: Instant::now() + limit, limit };
     let sends = together::all(parcels.iter().map(|parcel| send(channel, parcel)));
     let Ok(sent) = bounded(deadline, sends).await else {
         return parcels.iter().map(|_| Fate::Failed(late(deadline))).collect();
@@ -108,13 +108,10 @@ struct Deadline {
     limit: Duration,
 }
 
-fn late(deadline: Option<Deadline>) -> Failure {
-    Failure::no_answer(deadline.map_or(Duration::MAX, |deadline| deadline.limit), Fault::InDoubt)
+fn late(deadline: Deadline) -> Failure {
+    Failure::no_answer(deadline.limit, Fault::InDoubt)
 }
 
-async fn bounded<T>(deadline: Option<Deadline>, future: impl Future<Output = T>) -> Outcome<T> {
-    match deadline {
-        None => Ok(future.await),
-        Some(Deadline { at, .. }) => timeout_at(at, future).await.map_err(|_| late(deadline)),
-    }
+async fn bounded<T>(deadline: Deadline, future: impl Future<Output = T>) -> Outcome<T> {
+    timeout_at(deadline.at, future).await.map_err(|_| late(deadline))
 }

@@ -94,7 +94,7 @@ async fn try_store(
         window.iter().map(|(job, body)| parcel(connection, queue, job, body)).collect();
     let fates = {
         let channel = live.lend().await?;
-        let fates = publish(&channel, &parcels, Some(connection.config.call_timeout)).await;
+        let fates = publish(&channel, &parcels, connection.config.call_timeout).await;
         if fates.iter().all(|fate| !matches!(fate, Fate::Failed(_))) {
             channel.give_back();
         }

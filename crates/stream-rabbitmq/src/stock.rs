@@ -71,6 +71,8 @@ struct Line {
     unacked: u16,
     /// A consumer is wanted that has the broker send so many.
     wanted: Option<u16>,
+    /// The queue did not answer.
+    is_shunned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +126,14 @@ pub(crate) enum Extended {
 
 impl Stock {
     pub(crate) fn new(queues: usize, prefetch_max: u16, lease_max: Duration, now: Instant) -> Self {
-        let line = || Line { waiting: VecDeque::new(), tap: Tap::Shut, turn: 0, unacked: 0, wanted: None };
+        let line = || Line {
+            waiting: VecDeque::new(),
+            tap: Tap::Shut,
+            turn: 0,
+            unacked: 0,
+            wanted: None,
+            is_shunned: false,
+        };
         Self {
             held: BTreeMap::new(),
             arrivals: Arrivals::default(),

@@ -7,13 +7,14 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     copier::Errand,
-    fault::Outcome,
+    fault::{Failure, Fault, Outcome},
     intake::{Intake, Lifeline},
     locked::locked,
+    sickness,
     stock::Duties,
     together,
     topology::Part,
@@ -76,32 +77,38 @@ async fn open(intake: &Arc<Intake>, mut lines: Vec<(usize, u32, u16)>) -> Outcom
     });
     intake.connection.topology.ensure(&intake.live, parts).await?;
     for lines in lines.chunk_by(|one, other| one.2 == other.2) {
-        let consumers = intake.live.within(consume(intake, lines)).await?;
-        for (consumer, (line, turn, _)) in consumers.into_iter().zip(lines) {
-            tokio::spawn(intake.clone().pump(consumer, *line, *turn));
-        }
+        consume(intake, lines).await?;
     }
     Ok(())
 }
 
 /// Opens consumers to which the broker sends up to as many deliveries as each says, all the same.
-async fn consume(intake: &Intake, lines: &[(usize, u32, u16)]) -> lapin::Result<Vec<lapin::Consumer>> {
-    let Some((_, _, prefetch)) = lines.first() else { return Ok(Vec::new()) };
+async fn consume(intake: &Arc<Intake>, lines: &[(usize, u32, u16)]) -> Outcome<()> {
+    let Some((_, _, prefetch)) = lines.first() else { return Ok(()) };
     // It holds for the consumers that are opened after it.
-    intake.channel.basic_qos(*prefetch, BasicQosOptions { global: false }).await?;
-    let consumers = lines.iter().map(|(line, turn, _)| {
-        let (queue, priority) = intake.line(*line);
-        let name = intake.connection.topology.names.ready(queue, priority);
-        let options = BasicConsumeOptions::default();
-        let consume = intake.channel.basic_consume(
-            name.into(),
-            tag(*line, *turn).into(),
-            options,
-            FieldTable::default(),
-        );
-        Box::pin(consume) as BoxFuture<'_, lapin::Result<lapin::Consumer>>
-    });
-    together::all(consumers).await.into_iter().collect()
+    intake.live.within(intake.channel.basic_qos(*prefetch, BasicQosOptions { global: false })).await?;
+    let begun = together::begin(lines.iter().map(|(line, turn, _)| consumer(intake, *line, *turn))).await;
+    for (begun, (line, turn, _)) in begun.into_iter().zip(lines) {
+        let Ok(consumer) = timeout(sickness::limit(intake), begun.output()).await else {
+            // The first that is not answered is the one at fault: the channel stands still at it.
+            sickness::shun(intake, *line);
+            return Err(Failure::no_answer(sickness::limit(intake), Fault::Away));
+        };
+        tokio::spawn(intake.clone().pump(consumer.map_err(Failure::away)?, *line, *turn));
+    }
+    Ok(())
+}
+
+fn consumer(intake: &Intake, line: usize, turn: u32) -> BoxFuture<'_, lapin::Result<lapin::Consumer>> {
+    let (queue, priority) = intake.line(line);
+    let name = intake.connection.topology.names.ready(queue, priority);
+    let options = BasicConsumeOptions::default();
+    Box::pin(intake.channel.basic_consume(
+        name.into(),
+        tag(line, turn).into(),
+        options,
+        FieldTable::default(),
+    ))
 }
 
 /// How a consumer is named on its channel.

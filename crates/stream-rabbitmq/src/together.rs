@@ -8,22 +8,39 @@ use futures_core::future::BoxFuture;
 ///
 /// Meant for a channel, on which answers come in the order of the requests: one that is not ready is not asked past.
 pub(crate) async fn all<'f, T>(futures: impl Iterator<Item = BoxFuture<'f, T>>) -> Vec<T> {
-    let mut begun: Vec<(BoxFuture<'f, T>, Option<T>)> = futures.map(|future| (future, None)).collect();
+    let mut outputs = Vec::new();
+    for begun in begin(futures).await {
+        outputs.push(begun.output().await);
+    }
+    outputs
+}
+
+/// A future that was polled once.
+pub(crate) struct Begun<'f, T> {
+    future: BoxFuture<'f, T>,
+    done: Option<T>,
+}
+
+/// Begins all, in their order.
+pub(crate) async fn begin<'f, T>(futures: impl Iterator<Item = BoxFuture<'f, T>>) -> Vec<Begun<'f, T>> {
+    let mut begun: Vec<Begun<'f, T>> = futures.map(|future| Begun { future, done: None }).collect();
     poll_fn(|context| {
-        for (future, done) in &mut begun {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                *done = Some(output);
+        for one in &mut begun {
+            if let Poll::Ready(output) = one.future.as_mut().poll(context) {
+                one.done = Some(output);
             }
         }
         Poll::Ready(())
     })
     .await;
-    let mut outputs = Vec::with_capacity(begun.len());
-    for (future, done) in begun {
-        outputs.push(match done {
+    begun
+}
+
+impl<T> Begun<'_, T> {
+    pub(crate) async fn output(self) -> T {
+        match self.done {
             Some(output) => output,
-            None => future.await,
-        });
+            None => self.future.await,
+        }
     }
-    outputs
 }

@@ -61,6 +61,19 @@ impl Stock {
         }
     }
 
+    /// No consumer is opened on this line.
+    pub(crate) fn shun(&mut self, line: usize) {
+        self.lines[line].is_shunned = true;
+    }
+
+    /// Its queue answers again.
+    pub(crate) fn welcome(&mut self, line: usize) {
+        self.lines[line].is_shunned = false;
+        if self.stage == Stage::Open {
+            self.lines[line].wanted.get_or_insert(1);
+        }
+    }
+
     /// Whether consumers of a queue are there, so that what the broker has of it is on the way.
     pub(crate) fn is_awaited(&self, queue: usize) -> bool {
         let lines = &self.lines[queue * LINES..(queue + 1) * LINES];
@@ -175,6 +188,9 @@ impl Stock {
 
     fn open_taps(&mut self, duties: &mut Duties) {
         for (at, line) in self.lines.iter_mut().enumerate() {
+            if line.is_shunned {
+                line.wanted = None;
+            }
             let Some(prefetch) = line.wanted else { continue };
             match line.tap {
                 // Its end is awaited, so that no job is handed out past one that comes before.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// Long enough for a broker to be started again on a busy machine.
-const IN_THE_END: Duration = Duration::from_secs(120);
+const IN_THE_END: Duration = Duration::from_secs(90);
 
 /// Jobs that were confirmed, and how often each was done.
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ pub(crate) struct Load {
     producer: JoinHandle<()>,
     worker: JoinHandle<()>,
     driver: RabbitMqDriver,
+    queue: QueueName,
 }
 
 impl Load {
@@ -40,7 +41,7 @@ impl Load {
         let books = Arc::new(Mutex::new(Books::default()));
         let producer = tokio::spawn(produce(driver.clone(), queue.clone(), books.clone(), jobs));
         let worker = tokio::spawn(work(driver.clone(), queue.clone(), books.clone()));
-        Self { books, producer, worker, driver }
+        Self { books, producer, worker, driver, queue: queue.clone() }
     }
 
     /// Waits until so many jobs were confirmed.
@@ -67,9 +68,12 @@ impl Load {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(IN_THE_END, all_done)
-            .await
-            .expect("the worker goes on by itself, and nothing confirmed is lost");
+        if timeout(IN_THE_END, all_done).await.is_err() {
+            let depth = self.driver.depth(&self.queue).await;
+            let books = self.books.lock().unwrap();
+            let missing = books.confirmed.iter().filter(|id| !books.done.contains_key(id)).count();
+            panic!("{missing} of {} jobs were not done; {depth:?}", books.confirmed.len());
+        }
         self.worker.abort();
         self.driver.close().await.unwrap();
         self.books.lock().unwrap().done.values().filter(|count| **count > 1).count()
