@@ -1,3 +1,5 @@
+//! What one acknowledgement may cover.
+
 use super::*;
 
 fn seen(tags: &[Tag]) -> Arrivals {

@@ -1,3 +1,5 @@
+//! How a delay is cut into levels.
+
 use super::*;
 
 fn waits(seconds: u32) -> u64 {

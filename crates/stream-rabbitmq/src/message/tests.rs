@@ -1,3 +1,5 @@
+//! What a copy carries and what it does not.
+
 use lapin::message::Delivery;
 
 use super::*;
