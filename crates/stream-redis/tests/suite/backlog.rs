@@ -2,7 +2,7 @@
 
 use std::{slice, time::Duration};
 
-use stream_core::{Draft, Driver, NewJob, Outcome, Priority, Reserve, Settlement};
+use stream_core::{Delivery, Draft, Driver, NewJob, Outcome, Priority, Reserve, Settlement};
 use stream_redis::RedisDriver;
 use tokio::time::{Instant, sleep};
 
@@ -60,15 +60,18 @@ async fn push(driver: &RedisDriver, jobs: usize, delay: Duration) {
     }
 }
 
-/// Takes jobs on leases that end at once.
+/// Takes jobs on leases that end when all were taken: those that end sooner would be taken again.
 async fn lose(driver: &RedisDriver, jobs: usize) {
     let subscription = subscribe(driver).await;
-    let request = Reserve::new(1_000).lease(Duration::from_secs(1));
-    let mut taken = 0;
-    while taken < jobs {
-        taken += subscription.reserve(&queue(), request).await.unwrap().len();
+    let mut taken = Vec::new();
+    while taken.len() < jobs {
+        let request = Reserve::new(1_000).lease(Duration::from_secs(600));
+        taken.extend(subscription.reserve(&queue(), request).await.unwrap());
     }
-    sleep(Duration::from_millis(1_100)).await;
+    let taken: Vec<&Delivery> = taken.iter().collect();
+    let answers = driver.extend(&queue(), &taken, Duration::from_millis(1)).await;
+    assert!(answers.iter().all(Result::is_ok));
+    sleep(Duration::from_millis(10)).await;
 }
 
 /// Takes and ends so many jobs; how many of them were lost before.
