@@ -134,7 +134,7 @@ pub(crate) fn with_priority(headers: &mut FieldTable, priority: Priority) {
 
 /// The properties of a message without what is not its own, and with an id by which a returned copy is recognised.
 fn own(properties: &BasicProperties) -> BasicProperties {
-    let headers = properties.headers().iter().flat_map(lapin::types::FieldTable::inner);
+    let headers = properties.headers().iter().flat_map(FieldTable::inner);
     let headers = headers.filter(|(name, _)| !is_added(name.as_str()));
     let headers = FieldTable::from(
         headers

@@ -175,7 +175,7 @@ async fn deliveries_end_with_their_connection_and_the_job_comes_again() {
     scene.proxy.cut().await;
     let over = async {
         while scene.driver.is_current(&delivery) {
-            sleep(Duration::from_millis(5)).await
+            sleep(Duration::from_millis(5)).await;
         }
     };
     timeout(NOT_LATER, over).await.expect("the driver learns of it");

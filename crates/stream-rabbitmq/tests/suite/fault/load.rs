@@ -105,7 +105,7 @@ async fn work(driver: RabbitMqDriver, queue: QueueName, books: Arc<Mutex<Books>>
         for delivery in taken {
             turn += 1;
             // One in seven fails once, so that copies are under way as well.
-            if turn % 7 == 0 && delivery.attempt == 1 {
+            if turn.is_multiple_of(7) && delivery.attempt == 1 {
                 let outcome = Outcome::Retry { after: Duration::ZERO, error: "once".into() };
                 driver.settle(&queue, &[Settlement::new(&delivery, &outcome)]).await;
                 continue;
