@@ -171,7 +171,7 @@ impl RabbitMqSubscription {
         let names = &self.connection.topology.names;
         let channel = intake.live.lend().await?;
         let lines =
-            self.queues.iter().flat_map(|queue| Priority::ALL.map(|priority| names.ready(queue, priority)));
+            queues.iter().flat_map(|queue| Priority::ALL.map(|priority| names.ready(queue, priority)));
         let asked = lines.map(|name| {
             let declared = channel.queue_declare(name.into(), passive, FieldTable::default());
             Box::pin(declared) as BoxFuture<'_, lapin::Result<lapin::Queue>>

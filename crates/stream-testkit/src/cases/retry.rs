@@ -3,11 +3,11 @@
 use std::{slice, time::Duration};
 
 use stream_core::{Backoff, Delivery, Draft, NewJob, Outcome, Settlement, Subscription};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     Stage,
-    stage::{plain_job, plain_jobs, release_after, release_now, retry_after},
+    stage::{NOT_LATER, plain_job, plain_jobs, release_after, release_now, retry_after},
 };
 
 /// `Retry` makes the job ready not before `after`.
@@ -170,7 +170,15 @@ pub async fn failed_job_waits_for_its_backoff_and_is_buried_at_the_end(stage: St
     // A subscription that has just asked may hold what comes next for a while.
     subscription.close().await.expect("closed");
 
-    let reserved = queue.pop(stage.queue().as_str()).await.expect("popped").expect("a job");
+    let reserved = timeout(NOT_LATER, async {
+        loop {
+            // What crossed the close on its way is given back a moment after it.
+            if let Some(reserved) = queue.pop(stage.queue().as_str()).await.expect("popped") {
+                break reserved;
+            }
+        }
+    });
+    let reserved = reserved.await.expect("a job in time");
     let outcome = reserved.fail("disk full").await.expect("settled");
     assert_eq!(outcome, Outcome::Bury { error: "disk full".into() });
     stage.assert_none_waits(&*stage.subscribe().await).await;
