@@ -1,6 +1,6 @@
 //! Pushes jobs and looks after queues.
 
-use std::{collections::BTreeMap, mem::replace, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::*;
 
@@ -235,12 +235,12 @@ async fn take(
     let mut has_asked = false;
     loop {
         let deliveries = subscription.reserve(queue, request).await?;
-        if deliveries.is_empty() {
-            // Some stores take only by waiting.
-            if replace(&mut has_asked, true) || subscription.ready(Duration::ZERO).await?.is_empty() {
-                return Ok(Vec::new());
-            }
+        let is_empty = deliveries.is_empty();
+        // Some stores take only by waiting.
+        if is_empty && (has_asked || subscription.ready(Duration::ZERO).await?.is_empty()) {
+            return Ok(Vec::new());
         }
+        has_asked = is_empty;
         let (mut jobs, mut failure) = (Vec::new(), Ok(()));
         for delivery in deliveries {
             match ReservedJob::accept(driver, queue, delivery).await {
