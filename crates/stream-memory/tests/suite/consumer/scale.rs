@@ -168,3 +168,22 @@ async fn a_drain_works_what_a_store_gives_only_to_who_waits() {
         assert_eq!(world.consumer().drain_all().await.unwrap().done, 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pop_goes_on_behind_what_cannot_be_run_where_taking_means_waiting() {
+    use stream_testkit::limited::{Limited, Limits};
+    let mut world = World::new();
+    let limits = Limits::of(|_| {}).fetching_ahead(1);
+    world.queue = QueueManager::new(Limited::new(Arc::new(world.driver.clone()), limits));
+    for _ in 0..2 {
+        world.driver.push_bytes(&QueueName::new("default").unwrap(), b"no envelope".to_vec()).unwrap();
+    }
+    let pushed = world.queue.push(act("work")).await.unwrap();
+
+    let popped = world.queue.pop("default").await.unwrap().expect("the job behind the two");
+
+    assert_eq!(popped.envelope().id, pushed.id());
+    popped.complete().await.unwrap();
+    assert!(world.queue.pop("default").await.unwrap().is_none());
+    assert_eq!(world.dead().await.len(), 2);
+}
