@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A queue is told of at most once in this time by one process: commits that notify wait for each other.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(8);
 /// A promise to tell later that is older than this was forgotten with its runtime.
 const FORGOTTEN: Duration = Duration::from_secs(1);
 /// When nothing was heard for so long, the connection is asked whether its other end is there.
